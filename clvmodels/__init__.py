@@ -1,0 +1,41 @@
+"""clvmodels: what each customer will be worth, with honest uncertainty.
+
+The public names are one flat list, loaded when first used, so that `import clvmodels` pays for none of the heavy
+libraries behind them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Transactions": "clvmodels.data.transactions",
+    "Summary": "clvmodels.data.summary",
+    "BGNBD": "clvmodels.models.transactions.bgnbd",
+    "GammaGamma": "clvmodels.models.spend.gamma_gamma",
+    "NonContractualCLV": "clvmodels.value.noncontractual",
+    "SimpleCLV": "clvmodels.value.simple",
+    "export": "clvmodels.export",
+    "AssumptionWarning": "clvmodels.errors",
+    "ConvergenceWarning": "clvmodels.errors",
+    "DataError": "clvmodels.errors",
+    "DataWarning": "clvmodels.errors",
+    "FitError": "clvmodels.errors",
+}
+
+__all__ = sorted([*_HOME, "datasets"])
+
+
+def __getattr__(name: str) -> Any:
+    if name == "datasets":
+        return importlib.import_module("clvmodels.data.datasets")
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'clvmodels' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

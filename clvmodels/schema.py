@@ -1,0 +1,102 @@
+"""The columns of the tables: meaning, unit, and the rules that rows must keep.
+
+The README's table of columns and the predictions are tested against these texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from clvmodels.errors import DataError, counted, examples
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column holds and the unit it is in."""
+
+    meaning: str
+    unit: str
+
+
+SUMMARY: dict[str, Column] = {
+    "frequency": Column("x: repeat transactions, that is purchase days after the first", "count"),
+    "recency": Column("t_x: time from first to last transaction (not days since the last one)", "time"),
+    "T": Column("time from first transaction to the end of observation", "time"),
+    "monetary_value": Column("m_x: mean value of the repeat transactions, 0 where there are none", "money"),
+    "n_transactions": Column("purchase days, the first included", "count"),
+    "n_orders": Column("distinct orders, where the log names them", "count"),
+    "historic_revenue": Column("spent so far, net of refunds by the stated policy", "money"),
+    "first_value": Column("value of the first transaction", "money"),
+    "first_date": Column("day of the first transaction", "date"),
+    "last_date": Column("day of the last transaction", "date"),
+    "days_since_last": Column("days from the last transaction to the end of observation", "days"),
+}
+
+HOLDOUT: dict[str, Column] = {
+    "transactions": Column("purchase days in the holdout", "count"),
+    "revenue": Column("value of the holdout's transactions", "money"),
+}
+
+PREDICTIONS: dict[str, Column] = {
+    "p_alive": Column(
+        "P(still a customer at the end of observation): latent, never observed. "
+        "BG/NBD gives 1 to everyone without a repeat, by assumption",
+        "probability",
+    ),
+    "p_purchase": Column(
+        "P(at least one transaction within the horizon): the probability that can be checked", "probability"
+    ),
+    "expected_transactions": Column("mean number of transactions within the horizon", "count"),
+    "expected_spend": Column("mean value of a future transaction", "money"),
+    "expected_revenue": Column("mean revenue within the horizon: gross, undiscounted", "money"),
+    "historic_revenue": Column("spent so far, net of refunds by the stated policy", "money"),
+    "clv": Column(
+        "residual customer lifetime value: mean of margin x revenue within the horizon, discounted to the end of "
+        "observation",
+        "money",
+    ),
+    "transactions_lower": Column("lower end of the central predictive interval of the number of transactions", "count"),
+    "transactions_upper": Column("upper end of it", "count"),
+    "revenue_lower": Column("lower end of the central predictive interval of the revenue", "money"),
+    "revenue_upper": Column("upper end of it", "money"),
+    "clv_lower": Column("lower end of the central predictive interval of the discounted margin", "money"),
+    "clv_upper": Column("upper end of it", "money"),
+}
+
+
+def check_summary(table: pd.DataFrame) -> None:
+    """Raise `DataError` if a summary breaks a rule: one sentence with column, count and example ids."""
+    missing = [name for name in ("frequency", "recency", "T") if name not in table.columns]
+    if missing:
+        raise DataError(f"the summary has no column {', '.join(map(repr, missing))}; it has {list(table.columns)}")
+    if table.empty:
+        raise DataError("the summary has no customers")
+    if table.index.has_duplicates:
+        _refuse(table, table.index.duplicated(), "each customer must have one row; the index repeats for")
+    numbers = [name for name, column in SUMMARY.items() if name in table.columns and column.unit != "date"]
+    for name in numbers:
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            raise DataError(f"{name} must be numeric; it is {table[name].dtype}")
+        values = table[name].to_numpy(float, na_value=np.nan)
+        _refuse(table, ~np.isfinite(values), f"{name} must be finite; it is missing or infinite for")
+    x, t_x, T = (table[name].to_numpy(float) for name in ("frequency", "recency", "T"))
+    _refuse(table, (x < 0) | (x != np.floor(x)), "frequency must be a whole number, 0 or more; it is not for")
+    _refuse(table, t_x < 0, "recency must not be negative; it is for")
+    # A unit's division may leave recency a rounding error above T.
+    _refuse(
+        table,
+        t_x > T * (1 + 1e-9),
+        "recency must not exceed T (recency is the time from first to last purchase); it does for",
+    )
+    _refuse(table, (x == 0) & (t_x != 0), "recency must be 0 where frequency is 0; it is not for")
+    if "monetary_value" in table.columns:
+        value = table["monetary_value"].to_numpy(float)
+        _refuse(table, value < 0, "monetary_value must not be negative; it is for")
+
+
+def _refuse(table: pd.DataFrame, bad: np.ndarray, rule: str) -> None:
+    if bad.any():
+        raise DataError(f"{rule} {counted(int(bad.sum()), 'customer')}: {examples(table.index[bad])}")

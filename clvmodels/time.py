@@ -1,0 +1,137 @@
+"""Time: the units of a summary, the words of a horizon, and the annual rate in any unit.
+
+One calendar convention for the whole package: dates are whole days, a unit is a fixed number of days, a horizon becomes
+whole days before anything else happens to it. So predictions and holdouts use the same days, and no result depends on
+the unit in which time is counted.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+Unit = Literal["day", "week", "month", "year"]
+Horizon = str | int | float | datetime.date | datetime.timedelta | np.timedelta64
+
+UNIT_DAYS: dict[str, float] = {"day": 1.0, "week": 7.0, "month": 30.4375, "year": 365.25}
+
+# Days of a month and a year of a horizon where the end of observation, and with it the calendar, is not known.
+_DAYS_WITHOUT_CALENDAR = {"day": 1, "week": 7, "month": 30, "year": 365}
+_WORDS = re.compile(r"\s*(\d+)\s*(day|week|month|year)s?\s*", re.IGNORECASE)
+
+
+def unit_days(unit: str) -> float:
+    """Length of a unit in days.
+
+    >>> unit_days("week")
+    7.0
+    """
+    if unit not in UNIT_DAYS:
+        raise ValueError(f"unknown unit {unit!r}; use one of {', '.join(map(repr, UNIT_DAYS))}")
+    return UNIT_DAYS[unit]
+
+
+def rate_per_unit(annual: float, unit: str) -> float:
+    """Continuous discount rate per unit of time that compounds to the annual effective rate.
+
+    >>> round(rate_per_unit(0.10, "year"), 6)  # log(1.1) over a year of 365.25 days
+    0.09531
+    """
+    if not (isinstance(annual, (int, float, np.number)) and math.isfinite(annual) and annual >= 0):
+        raise ValueError(
+            f"discount_rate must be an annual effective rate such as 0.10, finite and not negative; got {annual!r}"
+        )
+    return math.log1p(annual) * unit_days(unit) / UNIT_DAYS["year"]
+
+
+def day(date: object, name: str) -> pd.Timestamp:
+    """A calendar day from a date, a timestamp or an ISO text; `name` is what the error calls it.
+
+    >>> day("1997-09-30", "cutoff")
+    Timestamp('1997-09-30 00:00:00')
+    """
+    if isinstance(date, str) and not re.match(r"\d{4}-\d{2}-\d{2}", date):
+        raise ValueError(f"{name} must be a date written YYYY-MM-DD; got {date!r}")
+    try:
+        stamp = pd.Timestamp(date)  # type: ignore[arg-type]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} must be a date written YYYY-MM-DD; got {date!r}") from error
+    if stamp is pd.NaT or isinstance(date, (bool, int, float, np.number)):
+        raise ValueError(f"{name} must be a date written YYYY-MM-DD; got {date!r}")
+    return stamp.tz_localize(None).normalize()
+
+
+def horizon_days(horizon: Horizon, *, unit: str, observation_end: pd.Timestamp | None = None) -> int:
+    """Whole days of a horizon that starts at the end of observation.
+
+    Parameters
+    ----------
+    horizon : str, number, date or timedelta
+        ``"39 weeks"``, ``"1 year"``, a timedelta of whole days, an end date, or a bare number of `unit`.
+    unit : {"day", "week", "month", "year"}
+        The unit of a bare number. One that is not whole is rounded to whole days.
+    observation_end : Timestamp, optional
+        Where it is known, months and years follow the calendar and an end date can be given; else a month has 30
+        days and a year 365.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Examples
+    --------
+    >>> horizon_days("39 weeks", unit="week")
+    273
+    >>> horizon_days("1 year", unit="week", observation_end=pd.Timestamp("1999-06-30"))
+    366
+    """
+    asked = f"horizon {horizon!r}"
+    if isinstance(horizon, str):
+        words = _WORDS.fullmatch(horizon)
+        if words:
+            days = _calendar_days(int(words[1]), words[2].lower(), observation_end)
+        elif re.match(r"\d{4}-", horizon):
+            days = _days_until(day(horizon, "an end date as horizon"), observation_end)
+        else:
+            raise ValueError(
+                f"{asked} is not understood; write it like '39 weeks', '6 months', '1 year' or an end date YYYY-MM-DD"
+            )
+    elif isinstance(horizon, (datetime.timedelta, np.timedelta64)):
+        exact = pd.Timedelta(horizon) / pd.Timedelta(days=1)
+        if exact != round(exact):
+            raise ValueError(f"{asked} is not a whole number of days")
+        days = round(exact)
+    elif isinstance(horizon, (datetime.date, np.datetime64)):
+        days = _days_until(day(horizon, "an end date as horizon"), observation_end)
+    elif isinstance(horizon, (int, float, np.number)) and not isinstance(horizon, bool) and math.isfinite(horizon):
+        if horizon == round(horizon):
+            days = _calendar_days(round(horizon), unit, observation_end)
+        else:
+            days = round(horizon * unit_days(unit))
+    else:
+        raise ValueError(f"{asked} is not understood; write it like '39 weeks', or as a number of {unit}s")
+    if days < 1:
+        raise ValueError(f"{asked} must be at least one day after the end of observation")
+    return days
+
+
+def _calendar_days(number: int, unit: str, start: pd.Timestamp | None) -> int:
+    unit_days(unit)
+    if start is None or unit in ("day", "week"):
+        return number * _DAYS_WITHOUT_CALENDAR[unit]
+    months = number * (12 if unit == "year" else 1)
+    return (start + pd.DateOffset(months=months) - start).days
+
+
+def _days_until(end: pd.Timestamp, start: pd.Timestamp | None) -> int:
+    if start is None:
+        raise ValueError("an end date as horizon needs data whose end of observation is known; give a length instead")
+    if end <= start:
+        raise ValueError(f"horizon ends on {end:%Y-%m-%d}, which is not after the end of observation {start:%Y-%m-%d}")
+    return (end - start).days
