@@ -1,0 +1,1 @@
+"""Ways from a log-likelihood to parameters: maximum likelihood, MAP, and draws around the mode."""

@@ -1,0 +1,150 @@
+"""Maximum likelihood and MAP: from a log-likelihood, its parameters and distinct rows to an optimum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from clvmodels.draws import BLOCK_CELLS, Parameters
+from clvmodels.params import PRIOR_SD, Coordinates
+
+_STEP = 2e-3  # of the difference quotients, in log-parameters
+
+
+@dataclass(frozen=True)
+class Target:
+    """The log-likelihood of distinct rows with weights, as a function of the coordinates u, with or without prior.
+
+    Parameters
+    ----------
+    log_likelihood : callable
+        Parameters, each (S, 1), and a slice of rows -> (S, rows).
+    weights : ndarray, (U,)
+        How many customers share each distinct row.
+    coordinates : Coordinates
+    prior : bool
+        Whether the log prior is added.
+    """
+
+    log_likelihood: Callable[[Parameters, slice], NDArray]
+    weights: NDArray
+    coordinates: Coordinates
+    prior: bool = True
+
+    def __call__(self, u: NDArray) -> NDArray[np.float64]:
+        """Log density at u (S, k) -> (S,); minus infinity where it is not a number."""
+        total = self._relative(u, None)
+        return np.where(np.isfinite(total), total, -np.inf)
+
+    def _relative(self, u: NDArray, centre: NDArray | None) -> NDArray:
+        """Log density at u less that at the centre, differenced row by row so that digits do not cancel in sums."""
+        total = self.coordinates.log_prior(u) if self.prior else np.zeros(len(u))
+        if centre is not None and self.prior:
+            total = total - self.coordinates.log_prior(centre)
+        values = self.coordinates.to_values(u)
+        here = self.coordinates.to_values(centre) if centre is not None else None
+        size = max(1, BLOCK_CELLS // len(u))
+        for start in range(0, len(self.weights), size):
+            rows = slice(start, start + size)
+            with np.errstate(all="ignore"):  # a proposal far out may overflow; it is then refused as minus infinity
+                part = self.log_likelihood(values, rows)
+                if here is not None:
+                    part = part - self.log_likelihood(here, rows)
+                total = total + part @ self.weights[rows]
+        return np.asarray(total)
+
+    def derivatives(self, u: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Gradient (k,) and Hessian (k, k) at u (k,) by central differences: of fourth order, mixed ones of second."""
+        k, h = len(u), _STEP
+        unit = np.eye(k)
+        pairs = [(i, j) for i in range(k) for j in range(i)]
+        offsets = [step * unit for step in (h, -h, 2 * h, -2 * h)]
+        offsets += [np.array([sign * h * (unit[i] + unit[j]) for i, j in pairs]).reshape(-1, k) for sign in (1, -1)]
+        values = self._relative(u + np.concatenate(offsets), u[None])
+        near_up, near_down, far_up, far_down = values[: 4 * k].reshape(4, k)
+        gradient = (8 * (near_up - near_down) - (far_up - far_down)) / (12 * h)
+        hessian = np.diag((16 * (near_up + near_down) - (far_up + far_down)) / (12 * h * h))
+        single = near_up + near_down
+        both = values[4 * k :].reshape(2, len(pairs)).sum(axis=0)
+        for (i, j), value in zip(pairs, both, strict=True):
+            hessian[i, j] = hessian[j, i] = (value - single[i] - single[j]) / (2 * h * h)
+        return gradient, hessian
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where the search ended, and what is known about that place.
+
+    `problems` holds sentences: empty where the optimum is one and the data determine it.
+    """
+
+    u: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    iterations: int
+    decrement: float
+    weakest_sd: float
+    problems: tuple[str, ...]
+
+
+def maximise(target: Target, start: NDArray) -> Optimum:
+    """Find the mode of the target by Newton's method within a trust region, and look at what lies around it."""
+    weight = float(target.weights.sum())
+    memory: dict[bytes, tuple[NDArray, NDArray]] = {}
+
+    def derivatives(u: NDArray) -> tuple[NDArray, NDArray]:
+        key = u.tobytes()
+        if key not in memory:
+            memory.clear()
+            memory[key] = target.derivatives(u)
+        return memory[key]
+
+    # The mean, not the sum: what "small" means must not depend on the number of customers.
+    result = optimize.minimize(
+        lambda u: -target(u[None])[0] / weight,
+        start,
+        jac=lambda u: -derivatives(u)[0] / weight,
+        hess=lambda u: -derivatives(u)[1] / weight,
+        method="trust-exact",
+        options={"initial_trust_radius": 1.0, "max_trust_radius": 4.0, "gtol": 1e-7, "maxiter": 200},
+    )
+    u = np.asarray(result.x)
+    for _ in range(2):  # from the trust region's tolerance to the last digits
+        gradient, hessian = derivatives(u)
+        step = np.linalg.lstsq(-hessian, gradient, rcond=1e-12)[0]
+        if np.linalg.eigvalsh(-hessian)[0] > 0 and np.abs(step).max() < 0.01:
+            u = u + step
+    gradient, hessian = derivatives(u)
+    curvature, directions = np.linalg.eigh(-hessian)
+    inverse = directions @ np.diag(1 / np.maximum(curvature, 1e-12)) @ directions.T
+    decrement = float(np.sqrt(max(gradient @ inverse @ gradient, 0.0)))
+    data_curvature, data_directions = curvature, directions
+    if target.prior:
+        flat = Target(target.log_likelihood, target.weights, target.coordinates, prior=False)
+        data_curvature, data_directions = np.linalg.eigh(-flat.derivatives(u)[1])
+    weakest_sd = float(1 / np.sqrt(max(data_curvature[0], 1e-12)))
+    problems = []
+    if curvature[0] <= 0 or decrement > 1e-3 or not np.isfinite(target(u[None])[0]):
+        problems.append(
+            f"the search did not end at an optimum (after {result.nit} iterations; Newton decrement {decrement:.1g})"
+        )
+    if weakest_sd > PRIOR_SD:
+        names = _named(target.coordinates, data_directions[:, 0])
+        problems.append(
+            f"the likelihood is flat: the data say next to nothing about {names} "
+            f"(standard error {weakest_sd:.1f} in the logarithm along that direction)"
+        )
+    return Optimum(u, inverse, int(result.nit), decrement, weakest_sd, tuple(problems))
+
+
+def _named(coordinates: Coordinates, direction: NDArray) -> str:
+    """The parameters that make up a direction, such as "a and b together" or "a against b"."""
+    heavy = [i for i in np.argsort(-np.abs(direction)) if abs(direction[i]) > 0.3]
+    names = [coordinates.params[i].name for i in sorted(heavy)]
+    if len(names) == 1:
+        return names[0]
+    signs = {np.sign(direction[i]) for i in heavy}
+    return " and ".join(names) + (" growing together" if len(signs) == 1 else " growing against each other")

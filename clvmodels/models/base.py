@@ -1,0 +1,324 @@
+"""Model and Fit: a model is the whole specification, a fit is what the data made of it, and nothing lies between."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from clvmodels.data.summary import Summary
+from clvmodels.draws import Parameters, generator, new_seed
+from clvmodels.errors import ConvergenceWarning, DataError, counted
+from clvmodels.inference import laplace, likelihood
+from clvmodels.params import Coordinates, Param, Prior
+
+Method = Literal["ml", "map", "laplace"]
+METHODS: tuple[Method, ...] = ("ml", "map", "laplace")
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Distinct rows of some columns: equal rows are weights.
+
+    Parameters
+    ----------
+    columns : tuple of ndarray, each (U,)
+        Sorted by the first column, then the second, and so on.
+    weights : ndarray, (U,)
+        How many rows of the original share each.
+    inverse : ndarray of int, (N,)
+        ``columns[i][inverse]`` are the original columns.
+    """
+
+    columns: tuple[NDArray, ...]
+    weights: NDArray
+    inverse: NDArray
+
+    @classmethod
+    def distinct(cls, *columns: NDArray) -> Self:
+        """Reduce columns of equal length to their distinct rows.
+
+        >>> rows = Rows.distinct(np.array([1.0, 0.0, 1.0]), np.array([5.0, 0.0, 5.0]))
+        >>> rows.columns[0], rows.weights, rows.inverse
+        (array([0., 1.]), array([1., 2.]), array([1, 0, 1]))
+        """
+        order = np.lexsort(columns[::-1])
+        is_new = np.zeros(len(order), bool)
+        is_new[:1] = True
+        for column in columns:
+            is_new[1:] |= np.diff(column[order]) != 0
+        number = np.cumsum(is_new) - 1
+        inverse = np.empty(len(order), np.intp)
+        inverse[order] = number
+        weights = np.bincount(number).astype(float)
+        return cls(tuple(column[order[is_new]] for column in columns), weights, inverse)
+
+
+class Specification:
+    """What a user builds before there are data; asked for a result, it says where results come from."""
+
+    results: ClassVar[type]
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and hasattr(type(self).results, name):
+            kind = type(self).__name__
+            raise AttributeError(
+                f"{kind} is a specification and holds no results: use fit = model.fit(data), then fit.{name}"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+class Model(Specification):
+    """A model of the transaction or the spend family.
+
+    A model declares its `params` and gives its formulas as static methods: pure functions of data and named
+    parameters that broadcast draws (S, 1) against customers (N,). Fitting and predicting are inherited.
+
+    Parameters
+    ----------
+    priors : mapping of str to prior, optional
+        A density for a parameter in the user's units: anything with `logpdf`, such as ``scipy.stats.gamma(2)``. Used
+        by map and laplace. The others are Normal(0, 2) on the log of the parameter in scaled time and money.
+    """
+
+    params: ClassVar[tuple[Param, ...]]
+    columns: ClassVar[tuple[str, ...]]
+
+    def __init__(self, *, priors: Mapping[str, Prior] | None = None) -> None:
+        self.priors = dict(priors or {})
+        names = [param.name for param in self.params]
+        for name, prior in self.priors.items():
+            if name not in names:
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(names)}")
+            if not hasattr(prior, "logpdf"):
+                raise ValueError(f"the prior of {name!r} has no logpdf; use one such as scipy.stats.gamma(2)")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({f'priors={self.priors!r}' if self.priors else ''})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.priors == other.__dict__["priors"]
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def log_likelihood(cls, *columns: Any, **params: Any) -> Any:
+        """Log-likelihood of each row, given by the model's file."""
+        raise TypeError(f"{cls.__name__} gives no log_likelihood")
+
+    def arrays(self, data: Summary) -> tuple[NDArray[np.float64], ...]:
+        """The summary's columns that the formulas take, in their order, each (N,)."""
+        missing = [name for name in self.columns if name not in data.table.columns]
+        if missing:
+            advice = "; give the transactions a value= column" if "monetary_value" in missing else ""
+            raise DataError(f"{type(self).__name__} needs the column {', '.join(map(repr, missing))}{advice}")
+        return tuple(data.table[name].to_numpy(float) for name in self.columns)
+
+    def fit_rows(self, data: Summary) -> Rows:
+        """Distinct rows that the likelihood is made of; raises or warns where the data cannot carry a fit."""
+        raise TypeError(f"{type(self).__name__} belongs to no family")
+
+    def scales(self, rows: Rows) -> dict[str, float]:
+        """The data's own unit of time or money."""
+        raise TypeError(f"{type(self).__name__} belongs to no family")
+
+    def fit(self, data: Summary, method: Method = "ml", seed: int | None = None, *, draws: int = 1000) -> Fit:
+        """Estimate the parameters.
+
+        Parameters
+        ----------
+        data : Summary
+        method : {"ml", "map", "laplace"}
+            Maximum likelihood; the mode of the posterior in log-parameters; or draws from that posterior: Student-t
+            proposals around its mode, Pareto-smoothed importance weights, resampled.
+        seed : int, optional
+            Kept in the fit, so that its tables can be repeated; drawn if not given.
+        draws : int
+            Number of draws of laplace, also when an interval is asked of an ml or map fit.
+
+        Returns
+        -------
+        Fit
+            Frozen.
+
+        Raises
+        ------
+        DataError
+            If the data cannot carry a fit.
+        FitError
+            If laplace's proposals are too unlike the posterior.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the search did not end at an optimum, or the data leave a direction of the parameters open.
+        """
+        if not isinstance(data, Summary):
+            raise DataError(
+                f"fit needs a Summary, got {type(data).__name__}; use Transactions(...).summary(unit=...) or "
+                "Summary(frame, unit=...)"
+            )
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
+        if not (isinstance(draws, (int, np.integer)) and draws >= 100):
+            raise ValueError(f"draws must be a whole number, at least 100; got {draws!r}")
+        fit = self._estimate(data, self.fit_rows(data), method, new_seed() if seed is None else int(seed), draws)
+        way_out = "try method='map', or give more data" if method == "ml" else "the priors decide there"
+        for problem in fit.optimum.problems:
+            warnings.warn(f"{type(self).__name__}: {problem}; {way_out}", ConvergenceWarning, stacklevel=2)
+        return fit
+
+    def _estimate(self, data: Summary, rows: Rows, method: Method, seed: int, draws: int) -> Fit:
+        formula = type(self).log_likelihood
+        coordinates = Coordinates(self.params, self.scales(rows), self.priors)
+        target = likelihood.Target(
+            lambda params, part: formula(*(column[part] for column in rows.columns), **params),
+            rows.weights,
+            coordinates,
+            prior=method != "ml",
+        )
+        optimum = likelihood.maximise(target, np.zeros(len(self.params)))
+        sample = None
+        u = optimum.u[None]
+        if method == "laplace":
+            rng = generator(seed, "parameters", type(self).__name__)
+            sample = laplace.sample(target, optimum.u, optimum.covariance, draws, rng)
+            u = sample.u
+        at_mode = formula(*rows.columns, **coordinates.to_values(optimum.u[None]))
+        return self.results(
+            model=self,
+            data=data,
+            method=method,
+            seed=seed,
+            parameter_draws=coordinates.to_values(u),
+            log_likelihood=float((at_mode @ rows.weights).item()),
+            coordinates=coordinates,
+            optimum=optimum,
+            sample=sample,
+            size=draws,
+            rows=rows,
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit:
+    """What the data made of a model. Frozen; the same call gives the same answer, because the seed is kept.
+
+    Attributes
+    ----------
+    model : Model
+    data : Summary
+        The training data.
+    method : {"ml", "map", "laplace"}
+    seed : int
+    parameter_draws : dict of ndarray, each (S, 1)
+        One draw for ml and map.
+    log_likelihood : float
+        At the optimum, in the units of the data (a change of the unit of time or money adds a constant).
+    """
+
+    model: Model
+    data: Summary
+    method: Method
+    seed: int
+    parameter_draws: Parameters
+    log_likelihood: float
+    coordinates: Coordinates
+    optimum: likelihood.Optimum
+    sample: laplace.Sample | None
+    size: int
+    rows: Rows = field(repr=False)
+
+    @functools.cached_property
+    def posterior(self) -> Self:
+        """This fit with draws of the parameters: itself if it has them, else the Laplace approximation."""
+        if self.sample is not None:
+            return self
+        fit = self.model._estimate(self.data, self.rows, "laplace", self.seed, self.size)
+        return fit  # type: ignore[return-value]
+
+    @property
+    def parameters(self) -> pd.DataFrame:
+        """Estimate, standard error and 95 % interval of each parameter, in the declared order and the data's units.
+
+        For ml and map the estimate is the optimum, the error that of the delta method, the interval symmetric in the
+        logarithm. For laplace they are mean, standard deviation and quantiles of the draws.
+        """
+        names = [param.name for param in self.model.params]
+        tail = (1 - CONFIDENCE) / 2
+        if self.sample is not None:
+            values = np.column_stack([self.parameter_draws[name][:, 0] for name in names])
+            lower, upper = np.quantile(values, [tail, 1 - tail], axis=0)
+            estimate, error = values.mean(axis=0), values.std(axis=0, ddof=1)
+        else:
+            u, covariance = self.optimum.u, self.optimum.covariance
+            reach = stats.norm.ppf(1 - tail) * np.sqrt(np.diag(covariance))
+            estimate, lower, upper = (
+                np.array([self.coordinates.to_values(point[None])[name].item() for name in names])
+                for point in (u, u - reach, u + reach)
+            )
+            error = self.coordinates.standard_errors(u, covariance)
+        frame = pd.DataFrame({"estimate": estimate, "se": error, "lower": lower, "upper": upper}, index=names)
+        return frame.rename_axis("parameter")
+
+    def summary(self) -> pd.DataFrame:
+        """The parameters with what each says about customers."""
+        return self.parameters.assign(meaning=[param.meaning for param in self.model.params])
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion, 2 k - 2 log-likelihood."""
+        return 2 * len(self.model.params) - 2 * self.log_likelihood
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, k log(customers) - 2 log-likelihood, over all customers of the data."""
+        return len(self.model.params) * float(np.log(len(self.data))) - 2 * self.log_likelihood
+
+    @property
+    def diagnostics(self) -> dict[str, Any]:
+        """How the fit went: what was searched, where it ended, how well it is determined.
+
+        `newton_decrement` is the distance to the optimum in standard errors; `weakest_sd` the standard error, in log
+        parameters, of the direction that the data determine least; `k_hat` and `effective_draws` belong to laplace.
+        """
+        found: dict[str, Any] = {
+            "problems": list(self.optimum.problems),
+            "iterations": self.optimum.iterations,
+            "newton_decrement": self.optimum.decrement,
+            "weakest_sd": self.optimum.weakest_sd,
+            "distinct_rows": len(self.rows.weights),
+        }
+        if self.sample is not None:
+            found |= {"k_hat": self.sample.k_hat, "effective_draws": self.sample.effective}
+        return found
+
+    @property
+    def data_hash(self) -> str:
+        """Hash of what the likelihood saw: the distinct rows, their weights and the unit of time."""
+        digest = hashlib.sha256(self.data.unit.encode())
+        for column in (*self.rows.columns, self.rows.weights):
+            digest.update(np.ascontiguousarray(column).tobytes())
+        return digest.hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{type(self.model).__name__} fitted by {self.method} to {counted(len(self.data), 'customer')} "
+            f"in {self.data.unit}s",
+            self.parameters.to_string(float_format=lambda value: f"{value:.4g}"),
+            f"log-likelihood {self.log_likelihood:.3f}   AIC {self.aic:.1f}   BIC {self.bic:.1f}   seed {self.seed}",
+            *(f"! {problem}" for problem in self.optimum.problems),
+        ]
+        return "\n".join(lines)
+
+
+Specification.results = Fit

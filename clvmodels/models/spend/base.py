@@ -1,0 +1,71 @@
+"""The spend family: what a model of transaction values provides, and what it gets."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from clvmodels.data.summary import Summary
+from clvmodels.errors import DataError, DataWarning, counted
+from clvmodels.models.base import Fit, Model, Rows
+
+
+class SpendFit(Fit):
+    """A fitted spend model."""
+
+    model: SpendModel
+
+    def predict(self, data: Summary | None = None) -> pd.DataFrame:
+        """Expected value of a future transaction of each customer, `expected_spend`, whenever it comes."""
+        data = self.data if data is None else data
+        rows = Rows.distinct(*self.model.arrays(data))
+        spend = self.model.conditional_expected_spend(*rows.columns, **self.parameter_draws).mean(axis=0)
+        table = pd.DataFrame({"expected_spend": spend[rows.inverse]}, index=data.table.index)
+        table.attrs = {"model": repr(self.model), "method": self.method, "seed": self.seed, "data_hash": self.data_hash}
+        return table
+
+
+class SpendModel(Model):
+    """A model of what a transaction is worth.
+
+    A model's file gives `params` and these static methods, broadcasting draws (S, 1) against customers (N,):
+
+    - ``log_likelihood(x, m_x)`` of the mean m_x of x repeat transactions, both positive. From `ops` alone.
+    - ``expected_spend_new()``: mean value of a transaction of a new customer.
+    - ``conditional_expected_spend(x, m_x)``: mean value of a future transaction, x = 0 included.
+    - ``simulate_future(rng, x, m_x, counts)``: values of counts (S, N) future transactions, cell after cell.
+    """
+
+    columns = ("frequency", "monetary_value")
+    results = SpendFit
+
+    expected_spend_new: Any
+    conditional_expected_spend: Any
+    simulate: Any
+    simulate_future: Any
+
+    def fit_rows(self, data: Summary) -> Rows:
+        """Distinct (x, m_x) of the repeaters; leaves out means of zero and says how many."""
+        x, m_x = self.arrays(data)
+        repeats, worthless = x > 0, (x > 0) & (m_x == 0)
+        if worthless.any():
+            warnings.warn(
+                f"{type(self).__name__} leaves {counted(int(worthless.sum()), 'customer')} out of its fit, whose mean "
+                "repeat transaction is worth 0: a gamma distribution has no zeros",
+                DataWarning,
+                stacklevel=4,
+            )
+        kept = repeats & ~worthless
+        if kept.sum() < len(self.params):
+            raise DataError(
+                f"{counted(int(kept.sum()), 'customer')} with a repeat transaction worth more than 0 cannot carry the "
+                f"{len(self.params)} parameters of {type(self).__name__}"
+            )
+        return Rows.distinct(x[kept], m_x[kept])
+
+    def scales(self, rows: Rows) -> dict[str, float]:
+        """Mean of the customers' mean spend."""
+        return {"money": float(np.average(rows.columns[1], weights=rows.weights))}

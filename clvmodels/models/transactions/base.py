@@ -1,0 +1,210 @@
+"""The transaction family: what a non-contractual model provides, and what it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from clvmodels.data.summary import Summary
+from clvmodels.draws import check_interval
+from clvmodels.errors import DataError, counted
+from clvmodels.models import forecast
+from clvmodels.models.base import Fit, Model, Rows
+from clvmodels.models.forecast import Events, Forecast, IntervalOf
+from clvmodels.time import Horizon, horizon_days, unit_days
+
+
+class TransactionFit(Fit):
+    """A fitted transaction model."""
+
+    model: TransactionModel
+
+    def predict(
+        self,
+        data: Summary | None = None,
+        *,
+        horizon: Horizon,
+        interval: float | None = None,
+        interval_of: IntervalOf = "outcome",
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """What each customer will do within the horizon.
+
+        Parameters
+        ----------
+        data : Summary, optional
+            Customers in the unit of the fit; the training data if not given.
+        horizon : str, number, date or timedelta
+            ``"39 weeks"``, ``"1 year"``, an end date, or a number of the summary's units.
+        interval : float, optional
+            Adds `transactions_lower` and `transactions_upper`, the ends of the central interval. An ml or map fit
+            takes the draws of its parameters from the Laplace approximation.
+        interval_of : {"outcome", "mean"}
+            Interval of what will happen, or of its expectation.
+        seed : int, optional
+            Of the simulated outcomes; the fit's own if not given.
+
+        Returns
+        -------
+        DataFrame, one row per customer
+            `p_alive`, `p_purchase`, `expected_transactions`, and the interval. `attrs` says how they were made.
+        """
+        data, t, attrs = prediction_frame(self, data, horizon, interval, interval_of)
+        posterior = self.posterior.forecast(data, t) if interval else None
+        seed = self.seed if seed is None else seed
+        table = forecast.table(self.forecast(data, t), posterior, data.table.index, interval or 0.0, interval_of, seed)
+        table.attrs = attrs | {"seed": seed}
+        return table
+
+    def total(
+        self,
+        data: Summary | None = None,
+        *,
+        horizon: Horizon,
+        interval: float | None = None,
+        interval_of: IntervalOf = "outcome",
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Transactions of all customers together, in one row; parameters as in `predict`."""
+        data, t, attrs = prediction_frame(self, data, horizon, interval, interval_of)
+        posterior = self.posterior.forecast(data, t) if interval else None
+        seed = self.seed if seed is None else seed
+        table = forecast.total(self.forecast(data, t), posterior, interval or 0.0, interval_of, seed)
+        table.attrs = attrs | {"seed": seed}
+        return table
+
+    def draws(self, quantity: str, data: Summary | None = None, *, horizon: Horizon) -> NDArray[np.float64]:
+        """Draws of a mean: `p_alive`, `p_purchase` or `expected_transactions` by draw of the parameters, (S, N)."""
+        data, t, _ = prediction_frame(self, data, horizon, None, "mean")
+        return mean_draws(self.posterior.forecast(data, t), quantity)
+
+    def simulate_future(
+        self, data: Summary | None = None, *, horizon: Horizon, seed: int | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """Simulated transactions within the horizon, in blocks that fit in memory.
+
+        Yields
+        ------
+        DataFrame
+            One row per transaction: `customer`, `draw`, and `time` after the end of observation, in the data's unit.
+        """
+        data, t, _ = prediction_frame(self, data, horizon, None, "outcome")
+        seed = self.seed if seed is None else seed
+        yield from forecast.simulated(self.posterior.forecast(data, t), data.table.index, seed)
+
+    def forecast(self, data: Summary, t: float) -> Forecast:
+        """What this fit can compute for the customers of `data` over t units."""
+        model, params = self.model, self.parameter_draws
+
+        def means(columns: tuple[NDArray, ...]) -> dict[str, NDArray]:
+            return {
+                "p_alive": np.broadcast_to(model.p_alive(*columns, **params), (size, len(columns[0]))),
+                "p_purchase": model.p_purchase(t, *columns, **params),
+                "expected_transactions": model.conditional_expected_transactions(t, *columns, **params),
+            }
+
+        def events(columns: tuple[NDArray, ...], rng: np.random.Generator) -> Events:
+            return Events(*model.simulate_future(rng, t, *columns, **params))
+
+        size = len(next(iter(params.values())))
+        x, t_x, T = columns = model.arrays(data)
+        return Forecast(columns, size, means, events, t * (x + 1) / (T + t))
+
+
+class TransactionModel(Model):
+    """A model of purchases without contracts.
+
+    A model's file gives `params` and these static methods, each of data and named parameters, broadcasting draws
+    (S, 1) against customers (N,); times are in the unit of `T`:
+
+    - ``log_likelihood(x, t_x, T)``: x repeat transactions, the last at t_x, observed until T. From `ops` alone, so
+      that it takes tensors.
+    - ``p_alive(x, t_x, T)``: P(still a customer at T).
+    - ``p_purchase(t, x, t_x, T)``: P(at least one transaction in (T, T + t]).
+    - ``expected_transactions_new(t)``: E[X(t)] of a new customer, the first transaction not counted.
+    - ``conditional_expected_transactions(t, x, t_x, T)``: E[transactions in (T, T + t] | x, t_x, T].
+    - ``simulate(rng, T)``: x and t_x of new customers, one draw of the parameters.
+    - ``simulate_future(rng, t, x, t_x, T)``: counts (S, N) in (T, T + t] and their times after T, cell after cell.
+    """
+
+    columns = ("frequency", "recency", "T")
+    results = TransactionFit
+
+    p_alive: Any
+    p_purchase: Any
+    expected_transactions_new: Any
+    conditional_expected_transactions: Any
+    simulate: Any
+    simulate_future: Any
+
+    def fit_rows(self, data: Summary) -> Rows:
+        """Distinct (x, t_x, T); refuses data in which nobody repeats or nothing was observed."""
+        x, t_x, T = self.arrays(data)
+        customers = counted(len(x), "customer")
+        if len(x) < len(self.params):
+            raise DataError(
+                f"{customers} cannot carry the {len(self.params)} parameters of {type(self).__name__}; "
+                "give a log with more customers"
+            )
+        if not T.any():
+            raise DataError(f"T is 0 for all {customers}: nothing was observed after the first purchase")
+        if not x.any():
+            raise DataError(f"frequency is 0 for all {customers}: nobody repeats, so there is no rate to learn")
+        return Rows.distinct(x, t_x, T)
+
+    def scales(self, rows: Rows) -> dict[str, float]:
+        """Mean T."""
+        return {"time": float(np.average(rows.columns[2], weights=rows.weights))}
+
+
+def prediction_frame(
+    fit: Any, data: Summary | None, horizon: Horizon, interval: float | None, interval_of: IntervalOf
+) -> tuple[Summary, float, dict[str, Any]]:
+    """Checked data, the horizon in its units, and the `attrs` that say what a table is; for fits of any kind."""
+    data = fit.data if data is None else data
+    check_interval(interval)
+    if interval_of not in ("outcome", "mean"):
+        raise ValueError(f"interval_of must be 'outcome' or 'mean'; got {interval_of!r}")
+    if not isinstance(data, Summary):
+        raise DataError(f"predict needs a Summary, got {type(data).__name__}; use Transactions(...).summary(...)")
+    if data.unit != fit.data.unit:
+        raise DataError(f"the fit is in {fit.data.unit}s and the data are in {data.unit}s; use unit={fit.data.unit!r}")
+    days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
+    attrs: dict[str, Any] = {
+        "model": repr(fit.model),
+        "method": fit.method,
+        "unit": data.unit,
+        "horizon": str(horizon),
+        "horizon_days": days,
+        "data_hash": fit.data_hash,
+        "notes": [],
+    }
+    if data.observation_end is not None:
+        attrs["observation_end"] = f"{data.observation_end:%Y-%m-%d}"
+        attrs["horizon_end"] = f"{data.observation_end + pd.Timedelta(days=days):%Y-%m-%d}"
+    if interval:
+        attrs |= {"interval": interval, "interval_of": interval_of}
+        if fit.method != "laplace":
+            attrs["notes"].append("intervals: draws of the parameters from the Laplace approximation")
+    return data, days / unit_days(data.unit), attrs
+
+
+def mean_draws(source: Forecast, quantity: str) -> NDArray[np.float64]:
+    """Draws (S, N) of one of a forecast's means."""
+    rows = Rows.distinct(*source.columns)
+    parts = []
+    for _, _, block in source.blocks(rows.columns, np.zeros(len(rows.weights))):
+        means = source.means(block)
+        if quantity not in means:
+            raise ValueError(f"draws of {quantity!r} are not known; choose one of {', '.join(map(repr, means))}")
+        parts.append(means[quantity])
+    return np.asarray(np.concatenate(parts, axis=1)[:, rows.inverse])
+
+
+def as_columns(*columns: ArrayLike) -> list[NDArray[np.float64]]:
+    """Arrays of floats with at least one axis, for formulas that look at distinct values."""
+    return [np.atleast_1d(np.asarray(column, float)) for column in columns]

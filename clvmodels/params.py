@@ -1,0 +1,99 @@
+"""Parameters: name, meaning, support, the prior, and the way to and from the real line on which they are estimated.
+
+Every parameter is positive above its lower bound, so u = log(value - lower) is the coordinate in which all fitting,
+approximating and sampling is done, in time and money scaled by the data (mean T, mean spend): the unit of the data then
+never decides whether a fit converges or what a prior means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+PRIOR_SD = 2.0
+
+
+class Prior(Protocol):
+    """A density of the parameter in the user's units, such as a frozen distribution of `scipy.stats`."""
+
+    def logpdf(self, x: ArrayLike, /) -> NDArray[np.float64]:
+        """Logarithm of the density at x."""
+        ...
+
+
+@dataclass(frozen=True)
+class Param:
+    """One parameter of a model.
+
+    Parameters
+    ----------
+    name, meaning : str
+        The paper's symbol, and what it says about customers.
+    carries : {None, "time", "money"}
+        The dimension of the parameter: a change of that unit multiplies it.
+    lower : float
+        Lower bound of the support.
+    """
+
+    name: str
+    meaning: str
+    carries: Literal["time", "money"] | None = None
+    lower: float = 0.0
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """A model's parameters on the real line, in the time and money of one data set.
+
+    Parameters
+    ----------
+    params : tuple of Param
+    scales : mapping of "time" and "money" to float
+        The data's mean T and mean spend, in the user's units.
+    priors : mapping of str to Prior
+        The user's own priors; the others are Normal(0, 2) on u.
+    """
+
+    params: tuple[Param, ...]
+    scales: Mapping[str, float]
+    priors: Mapping[str, Prior]
+
+    def _scale(self, param: Param) -> float:
+        return self.scales[param.carries] if param.carries else 1.0
+
+    def to_values(self, u: NDArray) -> dict[str, NDArray]:
+        """Parameters in the user's units, each (S, 1), from coordinates (S, k)."""
+        return {
+            param.name: self._scale(param) * (param.lower + np.exp(u[:, [i]])) for i, param in enumerate(self.params)
+        }
+
+    def to_u(self, values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+        """Coordinates (S, k) from parameters in the user's units."""
+        columns = [
+            np.log(np.ravel(np.asarray(values[param.name], float)) / self._scale(param) - param.lower)
+            for param in self.params
+        ]
+        return np.stack(columns, axis=-1)
+
+    def log_prior(self, u: NDArray) -> NDArray[np.float64]:
+        """Log density of the coordinates (S, k) -> (S,), up to a constant.
+
+        A user's prior is a density of the parameter, so the Jacobian d value / d u = scale exp(u) comes with it.
+        """
+        total = np.zeros(len(u))
+        values = self.to_values(u)
+        for i, param in enumerate(self.params):
+            if param.name in self.priors:
+                total += np.asarray(self.priors[param.name].logpdf(values[param.name][:, 0])) + u[:, i]
+            else:
+                total += -0.5 * (u[:, i] / PRIOR_SD) ** 2
+        return total
+
+    def standard_errors(self, u: NDArray, covariance: NDArray) -> NDArray[np.float64]:
+        """Standard errors of the parameters in the user's units, by the delta method, at one point u (k,)."""
+        scales = np.array([self._scale(param) for param in self.params])
+        return np.asarray(scales * np.exp(u) * np.sqrt(np.diag(covariance)))

@@ -1,0 +1,1 @@
+"""What customers are worth: compositions of models, and the simple formula."""

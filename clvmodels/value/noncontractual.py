@@ -1,0 +1,304 @@
+"""NonContractualCLV: transactions x spend x margin, discounted, draw by draw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from clvmodels.data.summary import Summary
+from clvmodels.discounting import discounted
+from clvmodels.draws import new_seed
+from clvmodels.models import forecast
+from clvmodels.models.base import Fit, Method, Specification
+from clvmodels.models.forecast import Events, Forecast, IntervalOf
+from clvmodels.models.spend.base import SpendFit, SpendModel
+from clvmodels.models.transactions.base import TransactionFit, TransactionModel, mean_draws, prediction_frame
+from clvmodels.time import Horizon, rate_per_unit
+
+
+@dataclass(frozen=True, eq=False)
+class NonContractualCLVFit:
+    """A fitted `NonContractualCLV`: one fit of transactions, one of spend.
+
+    Attributes
+    ----------
+    model : NonContractualCLV
+    transactions : TransactionFit
+    spend : SpendFit
+    """
+
+    model: NonContractualCLV
+    transactions: TransactionFit
+    spend: SpendFit
+
+    @property
+    def data(self) -> Summary:
+        """The training data."""
+        return self.transactions.data
+
+    @property
+    def method(self) -> Method:
+        """How the parameters were estimated."""
+        return self.transactions.method
+
+    @property
+    def seed(self) -> int:
+        """The seed of all draws."""
+        return self.transactions.seed
+
+    @property
+    def data_hash(self) -> str:
+        """Hash of what the likelihoods saw."""
+        return f"{self.transactions.data_hash}-{self.spend.data_hash}"
+
+    @property
+    def parameters(self) -> pd.DataFrame:
+        """Parameters of both models, as `Fit.parameters`, indexed by model and parameter."""
+        return self._both("parameters")
+
+    def summary(self) -> pd.DataFrame:
+        """The parameters with what each says about customers."""
+        return pd.concat({type(fit.model).__name__: fit.summary() for fit in self._fits()}, names=["model"])
+
+    @property
+    def log_likelihood(self) -> float:
+        """Sum of both log-likelihoods: spend does not depend on transactions."""
+        return self.transactions.log_likelihood + self.spend.log_likelihood
+
+    @property
+    def aic(self) -> float:
+        """Sum of both criteria."""
+        return self.transactions.aic + self.spend.aic
+
+    @property
+    def bic(self) -> float:
+        """Sum of both criteria."""
+        return self.transactions.bic + self.spend.bic
+
+    @property
+    def diagnostics(self) -> dict[str, Any]:
+        """Diagnostics of each model, by its name."""
+        return {type(fit.model).__name__: fit.diagnostics for fit in self._fits()}
+
+    def predict(
+        self,
+        data: Summary | None = None,
+        *,
+        horizon: Horizon,
+        interval: float | None = None,
+        interval_of: IntervalOf = "outcome",
+        margin: float | None = None,
+        discount_rate: float | None = None,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """What each customer will do and be worth within the horizon: the table of `clvmodels.schema.PREDICTIONS`.
+
+        Parameters
+        ----------
+        data : Summary, optional
+            Customers in the unit of the fit; the training data if not given.
+        horizon : str, number, date or timedelta
+            ``"39 weeks"``, ``"1 year"``, an end date, or a number of the summary's units.
+        interval : float, optional
+            Adds the ends of central intervals, such as 0.9 for 5 % on either side. An ml or map fit takes the draws
+            of its parameters from the Laplace approximation.
+        interval_of : {"outcome", "mean"}
+            Interval of what will happen, or of its expectation.
+        margin, discount_rate : float, optional
+            Valuation instead of the model's own.
+        seed : int, optional
+            Of the simulated outcomes; the fit's own if not given.
+
+        Returns
+        -------
+        DataFrame, one row per customer
+            `attrs` says how it was made.
+        """
+        data, t, attrs = self._prepared(data, horizon, interval, interval_of, margin, discount_rate, seed)
+        worth = attrs["margin"], attrs["discount_rate"]
+        posterior = self._forecast(True, data, t, *worth) if interval else None
+        table = forecast.table(
+            self._forecast(False, data, t, *worth),
+            posterior,
+            data.table.index,
+            interval or 0.0,
+            interval_of,
+            attrs["seed"],
+        )
+        if "historic_revenue" in data.table.columns:
+            table.insert(table.columns.get_loc("clv"), "historic_revenue", data.table["historic_revenue"])
+        table.attrs = attrs
+        return table
+
+    def total(
+        self,
+        data: Summary | None = None,
+        *,
+        horizon: Horizon,
+        interval: float | None = None,
+        interval_of: IntervalOf = "outcome",
+        margin: float | None = None,
+        discount_rate: float | None = None,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """All customers together, in one row; arguments as in `predict`. Not the sum of the customers' intervals."""
+        data, t, attrs = self._prepared(data, horizon, interval, interval_of, margin, discount_rate, seed)
+        worth = attrs["margin"], attrs["discount_rate"]
+        posterior = self._forecast(True, data, t, *worth) if interval else None
+        point = self._forecast(False, data, t, *worth)
+        table = forecast.total(point, posterior, interval or 0.0, interval_of, attrs["seed"])
+        table.attrs = attrs
+        return table
+
+    def draws(
+        self,
+        quantity: str,
+        data: Summary | None = None,
+        *,
+        horizon: Horizon,
+        margin: float | None = None,
+        discount_rate: float | None = None,
+    ) -> NDArray[np.float64]:
+        """Draws (S, N) of a mean column of `predict`, by draw of the parameters."""
+        data, t, attrs = self._prepared(data, horizon, None, "mean", margin, discount_rate, None)
+        return mean_draws(self._forecast(True, data, t, attrs["margin"], attrs["discount_rate"]), quantity)
+
+    def simulate_future(
+        self, data: Summary | None = None, *, horizon: Horizon, seed: int | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """Simulated transactions within the horizon, in blocks that fit in memory.
+
+        Yields
+        ------
+        DataFrame
+            One row per transaction: `customer`, `draw`, `time` after the end of observation in the data's unit, and
+            `value`, gross and undiscounted.
+        """
+        data, t, attrs = self._prepared(data, horizon, None, "outcome", None, None, seed)
+        yield from forecast.simulated(self._forecast(True, data, t, 1.0, 0.0), data.table.index, attrs["seed"])
+
+    def _prepared(
+        self,
+        data: Summary | None,
+        horizon: Horizon,
+        interval: float | None,
+        interval_of: IntervalOf,
+        margin: float | None,
+        discount_rate: float | None,
+        seed: int | None,
+    ) -> tuple[Summary, float, dict[str, Any]]:
+        data, t, attrs = prediction_frame(self, data, horizon, interval, interval_of)
+        margin = self.model.margin if margin is None else margin
+        discount_rate = self.model.discount_rate if discount_rate is None else discount_rate
+        _check_worth(margin, discount_rate)
+        if margin == 1:
+            attrs["notes"].append("margin 1: clv is discounted revenue, not profit")
+        attrs |= {"margin": margin, "discount_rate": discount_rate, "seed": self.seed if seed is None else seed}
+        return data, t, attrs
+
+    def _forecast(self, with_draws: bool, data: Summary, t: float, margin: float, discount_rate: float) -> Forecast:
+        """The forecast of the transactions, with money: from draws of the parameters, or from the fit as it is."""
+        purchases, money = (fit.posterior if with_draws else fit for fit in self._fits())
+        base = purchases.forecast(data, t)
+        spend_model, spend_params = money.model, money.parameter_draws
+        rate = rate_per_unit(discount_rate, data.unit)
+        x, m_x = spend_model.arrays(data)
+
+        def means(columns: tuple[NDArray, ...]) -> dict[str, NDArray]:
+            *history, m_x = columns
+            found = base.means(tuple(history))
+            spend = spend_model.conditional_expected_spend(history[0], m_x, **spend_params)
+
+            def transactions(time: float) -> NDArray:
+                if time == t:
+                    return found["expected_transactions"]
+                return purchases.model.conditional_expected_transactions(time, *history, **purchases.parameter_draws)
+
+            found["expected_spend"] = spend
+            found["expected_revenue"] = found["expected_transactions"] * spend
+            found["clv"] = margin * discounted(transactions, t, rate) * spend
+            return found
+
+        def events(columns: tuple[NDArray, ...], rng: np.random.Generator) -> Events:
+            *history, m_x = columns
+            bought = base.events(tuple(history), rng)
+            values = spend_model.simulate_future(rng, history[0], m_x, bought.counts, **spend_params)
+            return Events(bought.counts, bought.times, values)
+
+        return Forecast(
+            (*base.columns, m_x),
+            base.size,
+            means,
+            events,
+            base.events_per_draw,
+            lambda times: margin * np.exp(-rate * times),
+        )
+
+    def _fits(self) -> tuple[TransactionFit, SpendFit]:
+        return self.transactions, self.spend
+
+    def _both(self, name: str) -> pd.DataFrame:
+        return pd.concat({type(fit.model).__name__: getattr(fit, name) for fit in self._fits()}, names=["model"])
+
+    def __repr__(self) -> str:
+        return f"{self.model!r}\n{self.transactions!r}\n{self.spend!r}"
+
+
+class NonContractualCLV(Specification):
+    """Customer lifetime value of a shop: a model of transactions, a model of spend, a margin and a discount rate.
+
+    Parameters
+    ----------
+    transactions : TransactionModel
+        When customers buy, such as ``BGNBD()``.
+    spend : SpendModel
+        What a transaction is worth, such as ``GammaGamma()``.
+    margin : float
+        Share of revenue that is earned. At 1, `clv` is discounted revenue.
+    discount_rate : float
+        Annual effective rate, continuous in time: what a transaction at time t is worth today is divided by
+        (1 + rate)^(t in years).
+    """
+
+    results = NonContractualCLVFit
+
+    def __init__(
+        self, transactions: TransactionModel, spend: SpendModel, margin: float = 1.0, discount_rate: float = 0.0
+    ) -> None:
+        if not isinstance(transactions, TransactionModel):
+            raise ValueError(f"transactions must be a model such as BGNBD(); got {transactions!r}")
+        if not isinstance(spend, SpendModel):
+            raise ValueError(f"spend must be a model such as GammaGamma(); got {spend!r}")
+        _check_worth(margin, discount_rate)
+        self.transactions, self.spend, self.margin, self.discount_rate = transactions, spend, margin, discount_rate
+
+    def __repr__(self) -> str:
+        return (
+            f"NonContractualCLV({self.transactions!r}, {self.spend!r}, margin={self.margin:g}, "
+            f"discount_rate={self.discount_rate:g})"
+        )
+
+    def fit(
+        self, data: Summary, method: Method = "ml", seed: int | None = None, *, draws: int = 1000
+    ) -> NonContractualCLVFit:
+        """Fit both models; method, seed and draws are passed on to each, as in `Model.fit`."""
+        seed = new_seed() if seed is None else seed
+        transactions, spend = (
+            model.fit(data, method=method, seed=seed, draws=draws) for model in (self.transactions, self.spend)
+        )
+        assert isinstance(transactions, TransactionFit) and isinstance(spend, SpendFit)  # noqa: S101, PT018
+        return NonContractualCLVFit(self, transactions, spend)
+
+
+def _check_worth(margin: float, discount_rate: float) -> None:
+    if not (isinstance(margin, (int, float, np.number)) and math.isfinite(margin) and margin > 0):
+        raise ValueError(f"margin must be a positive share of revenue, such as 0.3; got {margin!r}")
+    rate_per_unit(discount_rate, "year")
+
+
