@@ -240,7 +240,7 @@ class Fit:
 
     @functools.cached_property
     def posterior(self) -> Self:
-        """This fit with draws of the parameters: itself if it has them, else the Laplace approximation."""
+        """A fit with draws of the parameters: itself if it has them, else the Laplace approximation."""
         if self.sample is not None:
             return self
         fit = self.model._estimate(self.data, self.rows, "laplace", self.seed, self.size)
@@ -312,8 +312,7 @@ class Fit:
 
     def __repr__(self) -> str:
         lines = [
-            f"{type(self.model).__name__} fitted by {self.method} to {counted(len(self.data), 'customer')} "
-            f"in {self.data.unit}s",
+            f"{type(self.model).__name__} fitted by {self.method} to {counted(len(self.data), 'customer')}",
             self.parameters.to_string(float_format=lambda value: f"{value:.4g}"),
             f"log-likelihood {self.log_likelihood:.3f}   AIC {self.aic:.1f}   BIC {self.bic:.1f}   seed {self.seed}",
             *(f"! {problem}" for problem in self.optimum.problems),

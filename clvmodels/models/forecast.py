@@ -1,22 +1,25 @@
 """From a fit to tables: one path for point estimates and draws, for transactions alone and for money.
 
-A `Forecast` says what can be computed for some customers; `table`, `total` and `events` compute it in blocks. Means
-and intervals are computed once per distinct row; totals draw for each customer apart, because customers who look alike
-do not act alike.
+A `Forecast` says what can be computed for some customers; `table`, `total`, `mean_draws` and `simulated` compute it in
+blocks, for any fit that gives one. Means and intervals are computed once per distinct row; totals draw for each
+customer apart, because customers who look alike do not act alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from clvmodels.draws import blocks, generator, summarise
+from clvmodels.data.summary import Summary
+from clvmodels.draws import blocks, check_interval, generator, summarise
+from clvmodels.errors import DataError
 from clvmodels.models.base import Rows
+from clvmodels.time import Horizon, horizon_days, unit_days
 
 IntervalOf = Literal["outcome", "mean"]
 
@@ -35,7 +38,8 @@ class Events:
     def sum_by_cell(self, amounts: NDArray) -> NDArray[np.float64]:
         """Sum of amounts of events within each cell, (S, B)."""
         cell = np.repeat(np.arange(self.counts.size), self.counts.ravel())
-        return np.bincount(cell, amounts, minlength=self.counts.size).reshape(self.counts.shape)
+        sums = np.bincount(cell, amounts, minlength=self.counts.size).astype(float)
+        return sums.reshape(self.counts.shape)
 
 
 @dataclass(frozen=True)
@@ -74,82 +78,199 @@ class Forecast:
             outcomes["clv"] = events.sum_by_cell(events.values * self.worth(events.times))
         return outcomes
 
-    def blocks(self, columns: tuple[NDArray, ...], events: NDArray) -> Iterator[tuple[int, slice, tuple[NDArray, ...]]]:
-        """Number, slice and columns of consecutive rows that fit in memory."""
-        for number, part in enumerate(blocks(self.size * (1.0 + events))):
-            yield number, part, tuple(column[part] for column in columns)
+    def mean_blocks(self, rows: Rows) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+        """Means of the distinct rows, block after block: slice of the rows, and draws (S, B) by column."""
+        for part in blocks(np.full(len(rows.weights), self.size)):
+            yield part, self.means(tuple(column[part] for column in rows.columns))
+
+    def outcome_blocks(
+        self, columns: tuple[NDArray, ...], events_per_draw: NDArray, seed: int, purpose: str
+    ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+        """Simulated outcomes, block after block: slice of the rows, and draws (S, B) by outcome."""
+        for number, part in enumerate(blocks(self.size * (1.0 + events_per_draw))):
+            yield part, self.outcomes(tuple(column[part] for column in columns), generator(seed, purpose, number))
+
+
+class Forecaster(Protocol):
+    """A fit that can forecast: of transactions alone, or with money."""
+
+    @property
+    def model(self) -> Any: ...  # noqa: D102
+    @property
+    def data(self) -> Summary: ...  # noqa: D102
+    @property
+    def method(self) -> str: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def data_hash(self) -> str: ...  # noqa: D102
+    @property
+    def posterior(self) -> Forecaster: ...  # noqa: D102
+    @property
+    def forecast(self) -> Callable[..., Forecast]: ...  # noqa: D102
 
 
 def table(
-    point: Forecast, posterior: Forecast | None, index: pd.Index, interval: float, interval_of: IntervalOf, seed: int
+    fit: Forecaster,
+    data: Summary | None,
+    horizon: Horizon,
+    interval: float | None,
+    interval_of: IntervalOf,
+    seed: int | None,
+    **worth: float,
 ) -> pd.DataFrame:
-    """One row per customer: means of `point` and, with a `posterior`, ends of the intervals."""
+    """One row per customer: means and, with an interval, its ends."""
+    data, t, attrs = _question(fit, data, horizon, interval, interval_of, seed, worth)
+    point = fit.forecast(data, t, **worth)
     rows = Rows.distinct(*point.columns)
     columns: dict[str, NDArray] = {}
 
     def put(name: str, part: slice, values: NDArray) -> None:
         columns.setdefault(name, np.empty(len(rows.weights)))[part] = values
 
-    for _, part, block in point.blocks(rows.columns, np.zeros(len(rows.weights))):
-        for name, draws in point.means(block).items():
+    for part, means in point.mean_blocks(rows):
+        for name, draws in means.items():
             put(name, part, draws.mean(axis=0))
-    if posterior is not None:
-        first = np.zeros(len(rows.weights), np.intp)
-        first[rows.inverse] = np.arange(len(rows.inverse))
-        for number, part, block in posterior.blocks(rows.columns, posterior.events_per_draw[first]):
-            if interval_of == "outcome":
-                draws_of = posterior.outcomes(block, generator(seed, "outcomes", number))
-            else:
-                means = posterior.means(block)
-                draws_of = {name: means[mean] for name, mean in MEAN_OF.items() if mean in means}
+    if interval:
+        source = fit.posterior.forecast(data, t, **worth)
+        events_per_draw = np.zeros(len(rows.weights))
+        events_per_draw[rows.inverse] = source.events_per_draw
+        parts = (
+            ((part, _by_outcome(means)) for part, means in source.mean_blocks(rows))
+            if interval_of == "mean"
+            else source.outcome_blocks(rows.columns, events_per_draw, attrs["seed"], "outcomes")
+        )
+        for part, draws_of in parts:
             for name, draws in draws_of.items():
                 lower, upper = summarise(draws, interval)
                 put(f"{name}_lower", part, lower)
                 put(f"{name}_upper", part, upper)
-    return pd.DataFrame({name: values[rows.inverse] for name, values in columns.items()}, index=index)
+    frame = pd.DataFrame({name: values[rows.inverse] for name, values in columns.items()}, index=data.table.index)
+    if "clv" in frame.columns and "historic_revenue" in data.table.columns:
+        frame.insert(list(frame.columns).index("clv"), "historic_revenue", data.table["historic_revenue"])
+    frame.attrs.update(attrs)
+    return frame
 
 
 def total(
-    point: Forecast, posterior: Forecast | None, interval: float, interval_of: IntervalOf, seed: int
+    fit: Forecaster,
+    data: Summary | None,
+    horizon: Horizon,
+    interval: float | None,
+    interval_of: IntervalOf,
+    seed: int | None,
+    **worth: float,
 ) -> pd.DataFrame:
-    """One row for all customers: sums of the means and, with a `posterior`, intervals of the sum.
+    """One row for all customers: sums of the means and, with an interval, the interval of the sum.
 
     Parameters are shared by the customers of a draw and their fates are not: the interval is that of the sum, never
     the sum of intervals.
     """
+    data, t, attrs = _question(fit, data, horizon, interval, interval_of, seed, worth)
+    point = fit.forecast(data, t, **worth)
     rows = Rows.distinct(*point.columns)
-    sums: dict[str, float] = dict.fromkeys(MEAN_OF.values(), 0.0)
-    for _, part, block in point.blocks(rows.columns, np.zeros(len(rows.weights))):
-        means = point.means(block)
-        sums = {name: sums[name] + float((means[name] @ rows.weights[part]).mean()) for name in sums if name in means}
-    found: dict[str, float] = {"customers": len(rows.inverse)} | sums
-    if posterior is not None:
-        draws_of: dict[str, NDArray] = {}
+    found: dict[str, float] = {"customers": len(data)}
+    for part, means in point.mean_blocks(rows):
+        for name in _by_outcome(means):
+            mean = MEAN_OF[name]
+            found[mean] = found.get(mean, 0.0) + float((means[mean] @ rows.weights[part]).mean())
+    if interval:
+        source = fit.posterior.forecast(data, t, **worth)
+        sums: dict[str, NDArray] = {}
         if interval_of == "mean":
-            for _, part, block in posterior.blocks(rows.columns, np.zeros(len(rows.weights))):
-                means = posterior.means(block)
-                for name, mean in MEAN_OF.items():
-                    if mean in means:
-                        draws_of[name] = draws_of.get(name, 0.0) + means[mean] @ rows.weights[part]
+            for part, means in source.mean_blocks(rows):
+                for name, draws in _by_outcome(means).items():
+                    sums[name] = sums.get(name, 0.0) + draws @ rows.weights[part]
         else:
-            for number, _, block in posterior.blocks(posterior.columns, posterior.events_per_draw):
-                outcomes = posterior.outcomes(block, generator(seed, "total", number))
+            for _, outcomes in source.outcome_blocks(source.columns, source.events_per_draw, attrs["seed"], "total"):
                 for name, draws in outcomes.items():
-                    draws_of[name] = draws_of.get(name, 0.0) + draws.sum(axis=1)
-        for name, draws in draws_of.items():
+                    sums[name] = sums.get(name, 0.0) + draws.sum(axis=1)
+        for name, draws in sums.items():
             lower, upper = summarise(draws[:, None], interval)
             found |= {f"{name}_lower": lower.item(), f"{name}_upper": upper.item()}
-    return pd.DataFrame(found, index=pd.Index(["all"], name="segment"))
+    frame = pd.DataFrame(found, index=pd.Index(["all"], name="segment"))
+    frame.attrs.update(attrs)
+    return frame
 
 
-def simulated(forecast: Forecast, index: pd.Index, seed: int) -> Iterator[pd.DataFrame]:
+def mean_draws(
+    fit: Forecaster, quantity: str, data: Summary | None, horizon: Horizon, **worth: float
+) -> NDArray[np.float64]:
+    """Draws (S, N) of one of the means."""
+    data, t, _ = _question(fit, data, horizon, None, "mean", None, worth)
+    source = fit.posterior.forecast(data, t, **worth)
+    rows = Rows.distinct(*source.columns)
+    parts = []
+    for _, means in source.mean_blocks(rows):
+        if quantity not in means:
+            raise ValueError(f"draws of {quantity!r} are not known; choose one of {', '.join(map(repr, means))}")
+        parts.append(np.broadcast_to(means[quantity], (source.size, means[quantity].shape[1])))
+    return np.asarray(np.concatenate(parts, axis=1)[:, rows.inverse])
+
+
+def simulated(
+    fit: Forecaster, data: Summary | None, horizon: Horizon, seed: int | None, **worth: float
+) -> Iterator[pd.DataFrame]:
     """Frames of simulated transactions, block after block: customer, draw, time and, with spend, value."""
-    start = 0
-    for number, _, block in forecast.blocks(forecast.columns, forecast.events_per_draw):
-        events = forecast.events(block, generator(seed, "events", number))
-        draw, customer = np.divmod(np.repeat(np.arange(events.counts.size), events.counts.ravel()), len(block[0]))
-        frame = pd.DataFrame({"customer": index[start + customer], "draw": draw, "time": events.times})
+    data, t, attrs = _question(fit, data, horizon, None, "outcome", seed, worth)
+    source = fit.posterior.forecast(data, t, **worth)
+    for number, part in enumerate(blocks(source.size * (1.0 + source.events_per_draw))):
+        columns = tuple(column[part] for column in source.columns)
+        events = source.events(columns, generator(attrs["seed"], "events", number))
+        cell = np.repeat(np.arange(events.counts.size), events.counts.ravel())
+        draw, customer = np.divmod(cell, len(columns[0]))
+        frame = pd.DataFrame({"customer": data.table.index[part][customer], "draw": draw, "time": events.times})
         if events.values is not None:
             frame["value"] = events.values
-        start += len(block[0])
         yield frame
+
+
+def _by_outcome(means: dict[str, NDArray]) -> dict[str, NDArray]:
+    """The means that are the mean of an outcome, under the outcome's name."""
+    return {name: means[mean] for name, mean in MEAN_OF.items() if mean in means}
+
+
+def _question(
+    fit: Forecaster,
+    data: Summary | None,
+    horizon: Horizon,
+    interval: float | None,
+    interval_of: IntervalOf,
+    seed: int | None,
+    worth: dict[str, float],
+) -> tuple[Summary, float, dict[str, Any]]:
+    """What is asked, checked: the data, the horizon in their unit, and the `attrs` that say what the answer is."""
+    data = fit.data if data is None else data
+    check_interval(interval)
+    if interval_of not in ("outcome", "mean"):
+        raise ValueError(f"interval_of must be 'outcome' or 'mean'; got {interval_of!r}")
+    if not isinstance(data, Summary):
+        raise DataError(f"predict needs a Summary, got {type(data).__name__}; use Transactions(...).summary(...)")
+    if data.unit != fit.data.unit:
+        raise DataError(f"the fit is in {fit.data.unit}s and the data are in {data.unit}s; use unit={fit.data.unit!r}")
+    days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
+    notes = []
+    if worth.get("margin") == 1:
+        notes.append("margin 1: clv is discounted revenue, not profit")
+    if interval and fit.method != "laplace":
+        notes.append("intervals: draws of the parameters from the Laplace approximation")
+    attrs: dict[str, Any] = {
+        "model": repr(fit.model),
+        "method": fit.method,
+        "seed": fit.seed if seed is None else seed,
+        "data_hash": fit.data_hash,
+        **described(data, horizon, days),
+        **worth,
+        **({"interval": interval, "interval_of": interval_of} if interval else {}),
+        "notes": notes,
+    }
+    return data, days / unit_days(data.unit), attrs
+
+
+def described(data: Summary, horizon: Horizon, days: int) -> dict[str, Any]:
+    """What `attrs` say of time, for every model: unit, horizon and, where they are known, its dates."""
+    told: dict[str, Any] = {"unit": data.unit, "horizon": str(horizon), "horizon_days": days}
+    if data.observation_end is not None:
+        told["observation_end"] = f"{data.observation_end:%Y-%m-%d}"
+        told["horizon_end"] = f"{data.observation_end + pd.Timedelta(days=days):%Y-%m-%d}"
+    return told

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Method, Specification
 from clvmodels.models.forecast import Events, Forecast, IntervalOf
 from clvmodels.models.spend.base import SpendFit, SpendModel
-from clvmodels.models.transactions.base import TransactionFit, TransactionModel, mean_draws, prediction_frame
+from clvmodels.models.transactions.base import TransactionFit, TransactionModel
 from clvmodels.time import Horizon, rate_per_unit
 
 
@@ -36,6 +37,15 @@ class NonContractualCLVFit:
     model: NonContractualCLV
     transactions: TransactionFit
     spend: SpendFit
+
+    @property
+    def _fits(self) -> tuple[Fit, Fit]:
+        return self.transactions, self.spend
+
+    @functools.cached_property
+    def posterior(self) -> NonContractualCLVFit:
+        """This fit with draws of the parameters of both models."""
+        return NonContractualCLVFit(self.model, self.transactions.posterior, self.spend.posterior)
 
     @property
     def data(self) -> Summary:
@@ -60,11 +70,11 @@ class NonContractualCLVFit:
     @property
     def parameters(self) -> pd.DataFrame:
         """Parameters of both models, as `Fit.parameters`, indexed by model and parameter."""
-        return self._both("parameters")
+        return pd.concat({type(fit.model).__name__: fit.parameters for fit in self._fits}, names=["model"])
 
     def summary(self) -> pd.DataFrame:
         """The parameters with what each says about customers."""
-        return pd.concat({type(fit.model).__name__: fit.summary() for fit in self._fits()}, names=["model"])
+        return pd.concat({type(fit.model).__name__: fit.summary() for fit in self._fits}, names=["model"])
 
     @property
     def log_likelihood(self) -> float:
@@ -84,7 +94,7 @@ class NonContractualCLVFit:
     @property
     def diagnostics(self) -> dict[str, Any]:
         """Diagnostics of each model, by its name."""
-        return {type(fit.model).__name__: fit.diagnostics for fit in self._fits()}
+        return {type(fit.model).__name__: fit.diagnostics for fit in self._fits}
 
     def predict(
         self,
@@ -120,21 +130,7 @@ class NonContractualCLVFit:
         DataFrame, one row per customer
             `attrs` says how it was made.
         """
-        data, t, attrs = self._prepared(data, horizon, interval, interval_of, margin, discount_rate, seed)
-        worth = attrs["margin"], attrs["discount_rate"]
-        posterior = self._forecast(True, data, t, *worth) if interval else None
-        table = forecast.table(
-            self._forecast(False, data, t, *worth),
-            posterior,
-            data.table.index,
-            interval or 0.0,
-            interval_of,
-            attrs["seed"],
-        )
-        if "historic_revenue" in data.table.columns:
-            table.insert(table.columns.get_loc("clv"), "historic_revenue", data.table["historic_revenue"])
-        table.attrs = attrs
-        return table
+        return forecast.table(self, data, horizon, interval, interval_of, seed, **self._worth(margin, discount_rate))
 
     def total(
         self,
@@ -148,13 +144,7 @@ class NonContractualCLVFit:
         seed: int | None = None,
     ) -> pd.DataFrame:
         """All customers together, in one row; arguments as in `predict`. Not the sum of the customers' intervals."""
-        data, t, attrs = self._prepared(data, horizon, interval, interval_of, margin, discount_rate, seed)
-        worth = attrs["margin"], attrs["discount_rate"]
-        posterior = self._forecast(True, data, t, *worth) if interval else None
-        point = self._forecast(False, data, t, *worth)
-        table = forecast.total(point, posterior, interval or 0.0, interval_of, attrs["seed"])
-        table.attrs = attrs
-        return table
+        return forecast.total(self, data, horizon, interval, interval_of, seed, **self._worth(margin, discount_rate))
 
     def draws(
         self,
@@ -166,8 +156,7 @@ class NonContractualCLVFit:
         discount_rate: float | None = None,
     ) -> NDArray[np.float64]:
         """Draws (S, N) of a mean column of `predict`, by draw of the parameters."""
-        data, t, attrs = self._prepared(data, horizon, None, "mean", margin, discount_rate, None)
-        return mean_draws(self._forecast(True, data, t, attrs["margin"], attrs["discount_rate"]), quantity)
+        return forecast.mean_draws(self, quantity, data, horizon, **self._worth(margin, discount_rate))
 
     def simulate_future(
         self, data: Summary | None = None, *, horizon: Horizon, seed: int | None = None
@@ -180,71 +169,50 @@ class NonContractualCLVFit:
             One row per transaction: `customer`, `draw`, `time` after the end of observation in the data's unit, and
             `value`, gross and undiscounted.
         """
-        data, t, attrs = self._prepared(data, horizon, None, "outcome", None, None, seed)
-        yield from forecast.simulated(self._forecast(True, data, t, 1.0, 0.0), data.table.index, attrs["seed"])
+        return forecast.simulated(self, data, horizon, seed, **self._worth(None, None))
 
-    def _prepared(
-        self,
-        data: Summary | None,
-        horizon: Horizon,
-        interval: float | None,
-        interval_of: IntervalOf,
-        margin: float | None,
-        discount_rate: float | None,
-        seed: int | None,
-    ) -> tuple[Summary, float, dict[str, Any]]:
-        data, t, attrs = prediction_frame(self, data, horizon, interval, interval_of)
-        margin = self.model.margin if margin is None else margin
-        discount_rate = self.model.discount_rate if discount_rate is None else discount_rate
-        _check_worth(margin, discount_rate)
-        if margin == 1:
-            attrs["notes"].append("margin 1: clv is discounted revenue, not profit")
-        attrs |= {"margin": margin, "discount_rate": discount_rate, "seed": self.seed if seed is None else seed}
-        return data, t, attrs
+    def _worth(self, margin: float | None, discount_rate: float | None) -> dict[str, float]:
+        worth = {
+            "margin": self.model.margin if margin is None else margin,
+            "discount_rate": self.model.discount_rate if discount_rate is None else discount_rate,
+        }
+        _check_worth(**worth)
+        return worth
 
-    def _forecast(self, with_draws: bool, data: Summary, t: float, margin: float, discount_rate: float) -> Forecast:
-        """The forecast of the transactions, with money: from draws of the parameters, or from the fit as it is."""
-        purchases, money = (fit.posterior if with_draws else fit for fit in self._fits())
-        base = purchases.forecast(data, t)
-        spend_model, spend_params = money.model, money.parameter_draws
+    def forecast(self, data: Summary, t: float, *, margin: float, discount_rate: float) -> Forecast:
+        """The forecast of the transactions, with money."""
+        base = self.transactions.forecast(data, t)
+        purchases, purchase_params = self.transactions.model, self.transactions.parameter_draws
+        spend, spend_params = self.spend.model, self.spend.parameter_draws
         rate = rate_per_unit(discount_rate, data.unit)
-        x, m_x = spend_model.arrays(data)
+        _, m_x = spend.arrays(data)
 
         def means(columns: tuple[NDArray, ...]) -> dict[str, NDArray]:
             *history, m_x = columns
             found = base.means(tuple(history))
-            spend = spend_model.conditional_expected_spend(history[0], m_x, **spend_params)
+            worth_each = spend.conditional_expected_spend(history[0], m_x, **spend_params)
 
             def transactions(time: float) -> NDArray:
                 if time == t:
                     return found["expected_transactions"]
-                return purchases.model.conditional_expected_transactions(time, *history, **purchases.parameter_draws)
+                return np.asarray(purchases.conditional_expected_transactions(time, *history, **purchase_params))
 
-            found["expected_spend"] = spend
-            found["expected_revenue"] = found["expected_transactions"] * spend
-            found["clv"] = margin * discounted(transactions, t, rate) * spend
-            return found
+            return found | {
+                "expected_spend": worth_each,
+                "expected_revenue": found["expected_transactions"] * worth_each,
+                "clv": margin * discounted(transactions, t, rate) * worth_each,
+            }
 
         def events(columns: tuple[NDArray, ...], rng: np.random.Generator) -> Events:
             *history, m_x = columns
             bought = base.events(tuple(history), rng)
-            values = spend_model.simulate_future(rng, history[0], m_x, bought.counts, **spend_params)
+            values = spend.simulate_future(rng, history[0], m_x, bought.counts, **spend_params)
             return Events(bought.counts, bought.times, values)
 
-        return Forecast(
-            (*base.columns, m_x),
-            base.size,
-            means,
-            events,
-            base.events_per_draw,
-            lambda times: margin * np.exp(-rate * times),
-        )
+        def worth(times: NDArray) -> NDArray:
+            return margin * np.exp(-rate * times)
 
-    def _fits(self) -> tuple[TransactionFit, SpendFit]:
-        return self.transactions, self.spend
-
-    def _both(self, name: str) -> pd.DataFrame:
-        return pd.concat({type(fit.model).__name__: getattr(fit, name) for fit in self._fits()}, names=["model"])
+        return Forecast((*base.columns, m_x), base.size, means, events, base.events_per_draw, worth)
 
     def __repr__(self) -> str:
         return f"{self.model!r}\n{self.transactions!r}\n{self.spend!r}"
@@ -292,13 +260,10 @@ class NonContractualCLV(Specification):
         transactions, spend = (
             model.fit(data, method=method, seed=seed, draws=draws) for model in (self.transactions, self.spend)
         )
-        assert isinstance(transactions, TransactionFit) and isinstance(spend, SpendFit)  # noqa: S101, PT018
-        return NonContractualCLVFit(self, transactions, spend)
+        return NonContractualCLVFit(self, cast(TransactionFit, transactions), cast(SpendFit, spend))
 
 
 def _check_worth(margin: float, discount_rate: float) -> None:
     if not (isinstance(margin, (int, float, np.number)) and math.isfinite(margin) and margin > 0):
         raise ValueError(f"margin must be a positive share of revenue, such as 0.3; got {margin!r}")
     rate_per_unit(discount_rate, "year")
-
-

@@ -24,7 +24,9 @@ class SpendFit(Fit):
         rows = Rows.distinct(*self.model.arrays(data))
         spend = self.model.conditional_expected_spend(*rows.columns, **self.parameter_draws).mean(axis=0)
         table = pd.DataFrame({"expected_spend": spend[rows.inverse]}, index=data.table.index)
-        table.attrs = {"model": repr(self.model), "method": self.method, "seed": self.seed, "data_hash": self.data_hash}
+        table.attrs.update(
+            {"model": repr(self.model), "method": self.method, "seed": self.seed, "data_hash": self.data_hash}
+        )
         return table
 
 

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from clvmodels.data.summary import Summary
-from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted
 from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Model, Rows
 from clvmodels.models.forecast import Events, Forecast, IntervalOf
-from clvmodels.time import Horizon, horizon_days, unit_days
+from clvmodels.time import Horizon
 
 
 class TransactionFit(Fit):
@@ -53,12 +52,7 @@ class TransactionFit(Fit):
         DataFrame, one row per customer
             `p_alive`, `p_purchase`, `expected_transactions`, and the interval. `attrs` says how they were made.
         """
-        data, t, attrs = prediction_frame(self, data, horizon, interval, interval_of)
-        posterior = self.posterior.forecast(data, t) if interval else None
-        seed = self.seed if seed is None else seed
-        table = forecast.table(self.forecast(data, t), posterior, data.table.index, interval or 0.0, interval_of, seed)
-        table.attrs = attrs | {"seed": seed}
-        return table
+        return forecast.table(self, data, horizon, interval, interval_of, seed)
 
     def total(
         self,
@@ -70,17 +64,11 @@ class TransactionFit(Fit):
         seed: int | None = None,
     ) -> pd.DataFrame:
         """Transactions of all customers together, in one row; parameters as in `predict`."""
-        data, t, attrs = prediction_frame(self, data, horizon, interval, interval_of)
-        posterior = self.posterior.forecast(data, t) if interval else None
-        seed = self.seed if seed is None else seed
-        table = forecast.total(self.forecast(data, t), posterior, interval or 0.0, interval_of, seed)
-        table.attrs = attrs | {"seed": seed}
-        return table
+        return forecast.total(self, data, horizon, interval, interval_of, seed)
 
     def draws(self, quantity: str, data: Summary | None = None, *, horizon: Horizon) -> NDArray[np.float64]:
         """Draws of a mean: `p_alive`, `p_purchase` or `expected_transactions` by draw of the parameters, (S, N)."""
-        data, t, _ = prediction_frame(self, data, horizon, None, "mean")
-        return mean_draws(self.posterior.forecast(data, t), quantity)
+        return forecast.mean_draws(self, quantity, data, horizon)
 
     def simulate_future(
         self, data: Summary | None = None, *, horizon: Horizon, seed: int | None = None
@@ -92,9 +80,7 @@ class TransactionFit(Fit):
         DataFrame
             One row per transaction: `customer`, `draw`, and `time` after the end of observation, in the data's unit.
         """
-        data, t, _ = prediction_frame(self, data, horizon, None, "outcome")
-        seed = self.seed if seed is None else seed
-        yield from forecast.simulated(self.posterior.forecast(data, t), data.table.index, seed)
+        return forecast.simulated(self, data, horizon, seed)
 
     def forecast(self, data: Summary, t: float) -> Forecast:
         """What this fit can compute for the customers of `data` over t units."""
@@ -111,7 +97,8 @@ class TransactionFit(Fit):
             return Events(*model.simulate_future(rng, t, *columns, **params))
 
         size = len(next(iter(params.values())))
-        x, t_x, T = columns = model.arrays(data)
+        columns = model.arrays(data)
+        x, _, T = columns
         return Forecast(columns, size, means, events, t * (x + 1) / (T + t))
 
 
@@ -159,52 +146,3 @@ class TransactionModel(Model):
     def scales(self, rows: Rows) -> dict[str, float]:
         """Mean T."""
         return {"time": float(np.average(rows.columns[2], weights=rows.weights))}
-
-
-def prediction_frame(
-    fit: Any, data: Summary | None, horizon: Horizon, interval: float | None, interval_of: IntervalOf
-) -> tuple[Summary, float, dict[str, Any]]:
-    """Checked data, the horizon in its units, and the `attrs` that say what a table is; for fits of any kind."""
-    data = fit.data if data is None else data
-    check_interval(interval)
-    if interval_of not in ("outcome", "mean"):
-        raise ValueError(f"interval_of must be 'outcome' or 'mean'; got {interval_of!r}")
-    if not isinstance(data, Summary):
-        raise DataError(f"predict needs a Summary, got {type(data).__name__}; use Transactions(...).summary(...)")
-    if data.unit != fit.data.unit:
-        raise DataError(f"the fit is in {fit.data.unit}s and the data are in {data.unit}s; use unit={fit.data.unit!r}")
-    days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
-    attrs: dict[str, Any] = {
-        "model": repr(fit.model),
-        "method": fit.method,
-        "unit": data.unit,
-        "horizon": str(horizon),
-        "horizon_days": days,
-        "data_hash": fit.data_hash,
-        "notes": [],
-    }
-    if data.observation_end is not None:
-        attrs["observation_end"] = f"{data.observation_end:%Y-%m-%d}"
-        attrs["horizon_end"] = f"{data.observation_end + pd.Timedelta(days=days):%Y-%m-%d}"
-    if interval:
-        attrs |= {"interval": interval, "interval_of": interval_of}
-        if fit.method != "laplace":
-            attrs["notes"].append("intervals: draws of the parameters from the Laplace approximation")
-    return data, days / unit_days(data.unit), attrs
-
-
-def mean_draws(source: Forecast, quantity: str) -> NDArray[np.float64]:
-    """Draws (S, N) of one of a forecast's means."""
-    rows = Rows.distinct(*source.columns)
-    parts = []
-    for _, _, block in source.blocks(rows.columns, np.zeros(len(rows.weights))):
-        means = source.means(block)
-        if quantity not in means:
-            raise ValueError(f"draws of {quantity!r} are not known; choose one of {', '.join(map(repr, means))}")
-        parts.append(means[quantity])
-    return np.asarray(np.concatenate(parts, axis=1)[:, rows.inverse])
-
-
-def as_columns(*columns: ArrayLike) -> list[NDArray[np.float64]]:
-    """Arrays of floats with at least one axis, for formulas that look at distinct values."""
-    return [np.atleast_1d(np.asarray(column, float)) for column in columns]

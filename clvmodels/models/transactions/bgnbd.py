@@ -230,17 +230,12 @@ def _expected_while_alive(
     shared = all(value.ndim <= 1 for value in arguments[:3])
     by_draw = all(value.ndim == 0 or (value.ndim == 2 and value.shape[1] == 1) for value in arguments[3:])
     if not (shared and by_draw):  # parameters that differ between customers: each cell is a draw of its own
-        t, x, T, *params = (np.broadcast_to(value, shape).reshape(-1, 1) for value in arguments)
-        cells = [
-            _mean_over_dropout(
-                t[i : i + 4096] / (params[1][i : i + 4096] + T[i : i + 4096]),
-                x[i : i + 4096] + params[0][i : i + 4096],
-                params[2][i : i + 4096],
-                params[3][i : i + 4096] + x[i : i + 4096],
-            )
-            for i in range(0, len(x), 4096)
-        ]
-        return np.concatenate(cells).reshape(shape)
+        flat = [np.broadcast_to(value, shape).reshape(-1, 1) for value in arguments]
+        parts = []
+        for start in range(0, len(flat[0]), 4096):
+            t, x, T, r, alpha, a, b = (value[start : start + 4096] for value in flat)
+            parts.append(_mean_over_dropout(t / (alpha + T), r + x, a, b + x))
+        return np.concatenate(parts).reshape(shape)
     t, x, T = (np.atleast_1d(value) for value in np.broadcast_arrays(*arguments[:3]))
     r, alpha, a, b = (value.reshape(-1, 1) for value in arguments[3:])
     result = np.empty((max(len(value) for value in (r, alpha, a, b)), len(x)))
@@ -255,10 +250,7 @@ def _expected_while_alive(
 def _mean_over_dropout(tau: NDArray, shape: NDArray, a: NDArray, b: NDArray) -> NDArray[np.float64]:
     """E[(1 - (1 + p tau)^-shape) / p] for p ~ Beta(a, b): tau (S, M), the others (S, 1)."""
     # The integrand bends from shape x tau to 1/p around p = 1 / (shape x tau).
-    p, weights = beta_nodes(a, b, -np.log(shape * np.maximum(tau.max(axis=1, keepdims=True), 1e-300)))
-    p, weights = p[:, 0], weights[:, 0]
-    mean = np.empty(np.broadcast_shapes(tau.shape, shape.shape))
-    weights = weights / p
-    for column in range(mean.shape[1]):
-        mean[:, column] = np.einsum("sn,sn->s", -np.expm1(-shape * np.log1p(p * tau[:, [column]])), weights)
-    return mean
+    bend = -np.log(shape * np.maximum(tau.max(axis=1, keepdims=True), 1e-300))
+    p, weights = (part.squeeze(axis=1) for part in beta_nodes(a, b, bend))
+    columns = [np.sum(-np.expm1(-shape * np.log1p(p * tau_j[:, None])) * (weights / p), axis=1) for tau_j in tau.T]
+    return np.stack(columns, axis=1)
