@@ -1,0 +1,1 @@
+"""From any log of purchases to what the models need: audit, summary, split."""

@@ -1,0 +1,253 @@
+"""What is in a log, what is odd, what is done about it, and whether it is enough to fit a model."""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from clvmodels.data import sql
+from clvmodels.data.sql import Fields, Status
+from clvmodels.errors import counted, examples
+
+# Below these a fit is hardly worth its name.
+_REPEATERS, _GAPS = 50, 3
+
+# First purchases are counted in the first twelfth of the log; twice its even share is called a pile-up.
+_FIRST_PART = 12
+
+_ENOUGH = "enough to fit"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The findings of `Transactions.audit`; a table in the terminal and in Jupyter.
+
+    Parameters
+    ----------
+    title : str
+        The log in one line.
+    table : DataFrame
+        One row per check: `check`, `level` ("ok", "note", "warning" or "error"), `count`, `share` (of lines or
+        customers; missing where it makes no sense), `examples` (up to three customers) and `remark`, which says what
+        is done about it or what to do.
+    """
+
+    title: str
+    table: pd.DataFrame
+
+    @property
+    def enough(self) -> bool:
+        """Whether a model can be fitted: somebody repeats, and some time has passed."""
+        return not ((self.table["check"] == _ENOUGH) & (self.table["level"] == "error")).any()
+
+    def __repr__(self) -> str:
+        from rich import box, table
+        from rich.console import Console
+
+        grid = table.Table(title=self.title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
+        grid.add_column("", no_wrap=True)
+        grid.add_column("check")
+        grid.add_column("count", justify="right", no_wrap=True)
+        grid.add_column("share", justify="right", no_wrap=True)
+        grid.add_column("")
+        for row in self._texts().itertuples(index=False):
+            grid.add_row(*row)
+        out = io.StringIO()
+        Console(file=out, width=80, color_system=None, markup=False, highlight=False, emoji=False).print(grid)
+        return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self.title)}</p>{self._texts().to_html(index=False)}"
+
+    def _texts(self) -> pd.DataFrame:
+        table = self.table
+        shown = [f" (e.g. {examples(found)})" if found else "" for found in table["examples"]]
+        return pd.DataFrame(
+            {
+                "": table["level"].str.replace("note", ""),
+                "check": table["check"],
+                "count": [f"{count:,}" for count in table["count"]],
+                "share": ["" if math.isnan(share) else f"{share:.1%}" for share in table["share"]],
+                "remark": [text + found for text, found in zip(table["remark"], shown, strict=True)],
+            }
+        )
+
+
+def audited(
+    query: Callable[..., pd.DataFrame],
+    fields: Fields,
+    totals: pd.DataFrame,
+    repeats: pd.DataFrame,
+    until: pd.Timestamp | None,
+) -> Audit:
+    """The audit of a log whose `days` are made.
+
+    Parameters
+    ----------
+    query : callable
+        Runs a text of `clvmodels.data.sql` on the days.
+    fields : Fields
+        How the log is read.
+    totals : DataFrame
+        Of `sql.totals`.
+    repeats : DataFrame
+        Of `sql.duplicates`.
+    until : Timestamp, optional
+        The end of observation, where it is not the last date.
+    """
+    limit = pd.Timestamp.today() if until is None else until
+    people = query(sql.audited_customers(fields), limit=limit).set_index("customer")
+    buyers = people[people["days"] > 0]
+    gap = query(sql.gap_quantile(), q=0.5)["gap"].item()
+    orders = query(sql.count_orders())["orders"].item() if fields.order else None
+    first, last = totals["first"].min(), totals["last"].max()
+    end = last if until is None else until
+    table = pd.DataFrame(
+        [
+            *_facts(fields, totals, buyers, orders, gap, first, end),
+            *_line_checks(fields, totals, people, repeats, until),
+            *_customer_checks(fields, people),
+            _first_purchases(buyers["first"], first, end),
+            _enough(buyers, gap, first, end),
+        ]
+    )
+    return Audit(f"Audit of {counted(int(totals['lines'].sum()), 'line')}", table)
+
+
+def _row(
+    check: str, level: str, count: float, remark: str, *, of: float = math.nan, found: pd.Index | None = None
+) -> dict[str, Any]:
+    """One row of the table; `of` is what the count is a share of, `found` the customers to name."""
+    return {
+        "check": check,
+        "level": level,
+        "count": int(count),
+        "share": count / of if of else math.nan,
+        "examples": [] if found is None else found[:3].tolist(),
+        "remark": remark,
+    }
+
+
+def _oddity(
+    check: str, level: str, count: float, remark: str, of: float, found: pd.Index | None = None
+) -> dict[str, Any]:
+    """A row that is "ok" and says nothing where nothing was found."""
+    return _row(check, level, count, remark, of=of, found=found) if count else _row(check, "ok", 0, "")
+
+
+def _facts(
+    fields: Fields,
+    totals: pd.DataFrame,
+    buyers: pd.DataFrame,
+    orders: int | None,
+    gap: float,
+    first: pd.Timestamp,
+    end: pd.Timestamp,
+) -> Iterator[dict[str, Any]]:
+    yield _row("lines", "note", totals["lines"].sum(), "")
+    yield _row("customers", "note", len(buyers), "")
+    yield _row("one purchase only", "note", (buyers["days"] == 1).sum(), "of the customers", of=len(buyers))
+    if orders is not None:
+        yield _row("orders", "note", orders, "")
+    yield _row("purchase days", "note", buyers["days"].sum(), "what the models count")
+    if pd.notna(first):
+        days = (end - first).days
+        gaps = "" if math.isnan(gap) else f"; the median gap between purchases is {counted(round(gap), 'day')}"
+        yield _row("days observed", "note", days, f"{first:%Y-%m-%d} to {end:%Y-%m-%d}{gaps}")
+    if fields.value and len(buyers):
+        top = math.ceil(len(buyers) / 100)
+        revenue = buyers["revenue"]
+        share = revenue.nlargest(top).sum() / revenue.sum()
+        yield _row("top 1 % of customers", "note", top, "hold this share of the revenue") | {"share": share}
+
+
+def _line_checks(
+    fields: Fields, totals: pd.DataFrame, people: pd.DataFrame, repeats: pd.DataFrame, until: pd.Timestamp | None
+) -> Iterator[dict[str, Any]]:
+    count, worth, lines = totals["lines"], totals["value"], totals["lines"].sum()
+    refused = "error" if fields.bad_rows == "error" else "warning"
+    done = "refused by summary()" if fields.bad_rows == "error" else "left out"
+
+    def found(column: str) -> pd.Index:
+        return people.index[people[column] > 0]
+
+    revenue = worth.drop(Status.LATE).sum()
+    share = f", with {worth[Status.NO_CUSTOMER] / revenue:.1%} of the revenue" if revenue else ""
+    yield _oddity("no customer id", "warning", count[Status.NO_CUSTOMER], f"left out{share}", lines)
+    remark = f"{fields.date} {fields.date_fault}; {done}; {fields.date_remedy}"
+    yield _oddity("unreadable dates", refused, count[Status.NO_DATE], remark, lines, found(Status.NO_DATE))
+    if fields.value:
+        yield _oddity("values not finite", refused, count[Status.NO_VALUE], done, lines, found(Status.NO_VALUE))
+        negative = totals["negatives"][[Status.REFUND, Status.PURCHASE]].sum()
+        remark = {
+            "drop": f"left out; their sum is {worth[Status.REFUND]:,.2f}",
+            "keep": "counted as purchases",
+            "error": "refused by summary()",
+        }[fields.refunds]
+        level = "error" if fields.refunds == "error" else "warning"
+        yield _oddity("refunds", level, negative, remark, lines, found("negatives"))
+        yield _oddity("zero values", "note", people["zeros"].sum(), "counted as purchases", lines, found("zeros"))
+    remark = "equal to another in every column; counted"
+    yield _oddity("repeated lines", "note", repeats["repeats"].sum(), remark, lines, pd.Index(repeats["customer"]))
+    more = people[Status.PURCHASE] - people["days"]
+    remark = "lines of one customer on one day are one purchase"
+    yield _oddity("merged into one day", "note", more.sum(), remark, lines, people.index[more > 0])
+    if until is None:
+        check, level, remark = "dates in the future", "warning", "they move the end of observation; give until="
+    else:
+        check, level, remark = "dates after the end", "note", f"left out, being after {until:%Y-%m-%d}"
+    yield _oddity(check, level, people["beyond"].sum(), remark, lines, found("beyond"))
+    zoned = totals["zoned"].sum()
+    remark = f"times with a zone are turned into {fields.timezone}, times without are taken as they are"
+    yield _oddity("mixed time zones", "warning", min(zoned, lines - count[Status.NO_DATE] - zoned), remark, lines)
+
+
+def _customer_checks(fields: Fields, people: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    if fields.value:
+        only = people.index[(people[Status.REFUND] > 0) & (people["days"] == 0)]
+        yield _oddity("refunds only", "note", len(only), "customers who are not in the summary", len(people), only)
+    for i, name in enumerate(fields.attributes):
+        several = people.index[people[f"conflict_{i}"]]
+        remark = "customers with several values; the earliest counts"
+        yield _oddity(f"conflicting {name}", "warning", len(several), remark, len(people), several)
+
+
+def _first_purchases(first_dates: pd.Series, first: pd.Timestamp, end: pd.Timestamp) -> dict[str, Any]:
+    """Whether the log seems to start later than its customers did (left truncation).
+
+    Customers who came evenly would make a twelfth of the first purchases in the first twelfth of the log.
+    """
+    check = "pile-up at the start"
+    early = int((first_dates <= first + (end - first) / _FIRST_PART).sum())
+    if end == first or early <= 2 / _FIRST_PART * len(first_dates):
+        return _row(check, "ok", 0, "")
+    remark = f"first purchases in the first twelfth of the log ({1 / _FIRST_PART:.0%} would be even)"
+    if first_dates.max() <= first + (end - first) / 2:
+        remark += f"; all customers came by {first_dates.max():%Y-%m-%d}: a cohort"
+        return _row(check, "note", early, remark, of=len(first_dates))
+    remark += "; customers may be older than the log, their T too short"
+    return _row(check, "warning", early, remark, of=len(first_dates))
+
+
+def _enough(buyers: pd.DataFrame, gap: float, first: pd.Timestamp, end: pd.Timestamp) -> dict[str, Any]:
+    repeaters = int((buyers["days"] > 1).sum())
+    if buyers.empty:
+        level, remark = "error", "no purchase can be used"
+    elif buyers["first"].min() == end:
+        level, remark = "error", "all purchases are on the last day, so nobody was observed for any time"
+    elif not repeaters:
+        level, remark = "error", "nobody bought on a second day, so there is no rate to learn"
+    else:
+        short = (end - first).days < _GAPS * gap
+        doubts = [f"fewer than {_REPEATERS}"] * (repeaters < _REPEATERS) + [
+            f"log shorter than {_GAPS} median gaps"
+        ] * short
+        level = "warning" if doubts else "ok"
+        remark = "; ".join(["customers who bought again", *doubts])
+    return _row(_ENOUGH, level, repeaters, remark, of=len(buyers))

@@ -1,0 +1,268 @@
+"""The SQL of the data layer: from the lines of a log to one row per customer.
+
+log (the user's columns) -> lines (parsed, each with a status) -> days (one row per customer, status and day) ->
+customers. Audit, summary, split and gaps all read `days`, so calibration and holdout are made by the same text. Names
+are quoted through SQLGlot, values are bound, and only day arithmetic is used: weeks and months differ between engines.
+"""
+
+# ruff: noqa: S608 - what is put into the texts is quoted (names), bound (values) or our own
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlglot import exp
+
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+INTEGERS = frozenset((*_INTEGERS, *("U" + name for name in _INTEGERS)))
+FLOATS = frozenset(("FLOAT", "DOUBLE"))
+NUMBERS = INTEGERS | FLOATS | {"DECIMAL"}
+TEXTS = frozenset(("VARCHAR", "ENUM"))
+ZONED = "TIMESTAMP WITH TIME ZONE"
+DATES = frozenset(("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", ZONED))
+
+# A date with a time, and perhaps a zone; a lone date is told by its shape, which is faster.
+_ISO_TIME = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
+_ISO_ZONE = r"(Z| ?UTC|[+-]\d{2}(:?\d{2})?)$"
+
+# What is counted of the lines of a day.
+COUNTS = ("lines", "zeros", "negatives", "zoned")
+
+# The whole line, for its hash; no column is likely to have this name.
+_LINE = '"a whole line of the log"'
+
+
+class Status(StrEnum):
+    """What a line is used for; the first that applies, in this order."""
+
+    LATE = "late"
+    NO_CUSTOMER = "no customer"
+    REFUND = "refund"
+    NO_DATE = "no date"
+    NO_VALUE = "no value"
+    PURCHASE = "purchase"
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Which columns of the log hold what, their types, and how to read them."""
+
+    customer: str
+    date: str
+    value: tuple[str, ...]
+    order: str | None
+    attributes: tuple[str, ...]
+    types: dict[str, str]
+    date_format: str | None
+    timezone: str
+    refunds: str
+    bad_rows: str
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        return (self.customer, self.date, *self.value, *([self.order] if self.order else []), *self.attributes)
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The values that `lines` binds, besides `until` and `known_until`."""
+        kind = self.types[self.date]
+        if self.date_format is not None:
+            zoned = {"timezone": self.timezone} if "%z" in self.date_format.lower() else {}
+            return {"date_format": self.date_format} | zoned
+        return {"timezone": self.timezone} if kind in TEXTS or kind == ZONED else {}
+
+    @property
+    def date_fault(self) -> str:
+        """What is said of dates that cannot be read."""
+        if self.date_format is not None:
+            return f"does not follow date_format={self.date_format!r}"
+        return "is not written YYYY-MM-DD" if self.types[self.date] in TEXTS else "is missing"
+
+    @property
+    def date_remedy(self) -> str:
+        """What to do about them."""
+        if self.types[self.date] in TEXTS and self.date_format is None:
+            return (
+                "the order of day and month is never guessed, so say how dates are written with date_format= (such as "
+                "'%d/%m/%Y')"
+            )
+        return "correct them"
+
+
+def quoted(name: str) -> str:
+    """The name as an identifier that can hold anything.
+
+    >>> quoted('a "b"; drop')
+    '"a ""b""; drop"'
+    """
+    return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
+
+
+def lines(fields: Fields) -> str:
+    """Each line with its customer, day, value and status."""
+    value = " * ".join(f"TRY_CAST({quoted(name)} AS DOUBLE)" for name in fields.value) or "NULL::DOUBLE"
+    columns = [
+        f"{_customer(fields)} AS customer",
+        f"CAST({quoted(fields.date)} AS VARCHAR) AS date_text",
+        f"{_day(fields)} AS day",
+        f"CASE WHEN isfinite({value}) THEN {value} END AS value",
+        f"{quoted(fields.order) if fields.order else 'NULL'} AS purchase_order",
+        f"hash({_LINE}) AS line_hash",
+        f"CAST({_zoned(fields)} AS INTEGER) AS zoned",
+        *(f"{quoted(name)} AS attribute_{i}" for i, name in enumerate(fields.attributes)),
+        *(f"{quoted(name)} AS attribute_top_{i}" for i, name in enumerate(fields.attributes)),
+    ]
+    return f"""
+        SELECT *, 1 AS lines, CAST(value = 0 AS INTEGER) AS zeros, CAST(value < 0 AS INTEGER) AS negatives, CASE
+            WHEN day > CAST($until AS DATE) THEN '{Status.LATE}'
+            WHEN customer IS NULL THEN '{Status.NO_CUSTOMER}'
+            WHEN {"FALSE" if fields.refunds == "keep" else "value < 0"} THEN '{Status.REFUND}'
+            WHEN day IS NULL THEN '{Status.NO_DATE}'
+            WHEN {"value IS NULL" if fields.value else "FALSE"} THEN '{Status.NO_VALUE}'
+            ELSE '{Status.PURCHASE}' END AS status
+        FROM (SELECT {", ".join(columns)} FROM log AS {_LINE})
+        WHERE coalesce(day <= CAST($known_until AS DATE), TRUE)"""
+
+
+def _customer(fields: Fields) -> str:
+    column, kind = quoted(fields.customer), fields.types[fields.customer]
+    if kind in TEXTS:
+        return rf"CASE WHEN trim(CAST({column} AS VARCHAR), e' \t\r\n') <> '' THEN {column} END"
+    return f"CASE WHEN NOT isnan({column}) THEN {column} END" if kind in FLOATS else column
+
+
+def _day(fields: Fields) -> str:
+    column, kind = quoted(fields.date), fields.types[fields.date]
+    text = f"CAST({column} AS VARCHAR)"
+    if fields.date_format is not None:
+        parsed = f"try_strptime({text}, $date_format)"
+        return f"CAST({f'timezone($timezone, {parsed})' if 'timezone' in fields.parameters else parsed} AS DATE)"
+    if kind in TEXTS:
+        return f"""CASE
+            WHEN {text} LIKE '____-__-__' THEN TRY_CAST({text} AS DATE)
+            WHEN {_zoned(fields)} THEN CAST(timezone($timezone, TRY_CAST({text} AS TIMESTAMPTZ)) AS DATE)
+            WHEN regexp_matches({text}, '{_ISO_TIME}$') THEN CAST(TRY_CAST({text} AS TIMESTAMP) AS DATE) END"""
+    return f"CAST({f'timezone($timezone, {column})' if kind == ZONED else column} AS DATE)"
+
+
+def _zoned(fields: Fields) -> str:
+    if fields.types[fields.date] in TEXTS and fields.date_format is None:
+        return f"regexp_matches(CAST({quoted(fields.date)} AS VARCHAR), '{_ISO_TIME}{_ISO_ZONE}')"
+    return "FALSE"
+
+
+def grouped(source: str, keys: str, fields: Fields) -> str:
+    """One row per combination of the keys; grouping again by fewer keys gives what grouping by these at once would."""
+    # A day is the finest grain of time, so of several attribute values on one day the smallest is taken.
+    numbers = range(len(fields.attributes))
+    sums = [f"sum({name})::BIGINT AS {name}" for name in COUNTS]
+    bounds = [f"min(attribute_{i}) AS attribute_{i}, max(attribute_top_{i}) AS attribute_top_{i}" for i in numbers]
+    return f"SELECT {keys}, sum(value) AS value, {', '.join(sums + bounds)} FROM ({source}) GROUP BY {keys}"
+
+
+def customers(fields: Fields) -> str:
+    """One row per customer: the purchase days after `$after` (NULL: from the start) and up to `$end`."""
+    attributes = [f", arg_min(attribute_{i}, day) AS attribute_{i}" for i in range(len(fields.attributes))]
+    return f"""
+        SELECT customer, count(*) AS transactions, sum(value) AS revenue, arg_min(value, day) AS first_value,
+            min(day) AS first_date, max(day) AS last_date{"".join(attributes)}
+        FROM days
+        WHERE status = '{Status.PURCHASE}' AND coalesce(day > CAST($after AS DATE), TRUE) AND day <= CAST($end AS DATE)
+        GROUP BY customer"""
+
+
+def summary(fields: Fields) -> str:
+    """The columns of a summary, attributes last; `$unit` is the length of the unit in days."""
+    columns = {
+        "frequency": "transactions - 1",
+        "recency": "(last_date - first_date) / $unit",
+        "T": "(CAST($end AS DATE) - first_date) / $unit",
+        # The sum over the later days alone would need another pass; the difference is right to the sum's rounding.
+        "monetary_value": "if(transactions = 1, 0, (revenue - first_value) / (transactions - 1))",
+        "n_transactions": "transactions",
+        "n_orders": "n_orders",
+        "historic_revenue": "revenue",
+        "first_value": "first_value",
+        "first_date": "first_date",
+        "last_date": "last_date",
+        "days_since_last": "CAST($end AS DATE) - last_date",
+    } | {f"attribute_{i}": f"attribute_{i}" for i in range(len(fields.attributes))}
+    if not fields.value:
+        del columns["monetary_value"], columns["historic_revenue"], columns["first_value"]
+    orders = ""
+    if fields.order:
+        # What a day's lines without an order number bought counts as one order.
+        orders = f"""JOIN (
+            SELECT customer, count(DISTINCT purchase_order)
+                + count(DISTINCT day) FILTER (purchase_order IS NULL) AS n_orders
+            FROM orders WHERE status = '{Status.PURCHASE}' AND day <= CAST($end AS DATE)
+            GROUP BY customer) USING (customer)"""
+    else:
+        del columns["n_orders"]
+    named = ", ".join(f"{text} AS {name}" for name, text in columns.items())
+    return f"SELECT customer, {named} FROM ({customers(fields)}) {orders} ORDER BY customer"
+
+
+def gap_quantile() -> str:
+    """Quantile `$q` of the days between consecutive purchase days of a customer."""
+    return f"""
+        SELECT quantile_cont(gap, $q) AS gap FROM (
+            SELECT day - lag(day) OVER (PARTITION BY customer ORDER BY day) AS gap
+            FROM days WHERE status = '{Status.PURCHASE}')"""
+
+
+def totals() -> str:
+    """Lines, value and dates by status, zeros for the statuses that no line has."""
+    statuses = ", ".join(f"('{status}')" for status in Status)
+    counts = ", ".join(f"coalesce(sum({name}), 0)::BIGINT AS {name}" for name in COUNTS)
+    return f"""
+        SELECT status, {counts}, coalesce(sum(value), 0) AS value, min(day) AS first, max(day) AS last
+        FROM (VALUES {statuses}) AS statuses(status) LEFT JOIN days USING (status) GROUP BY status"""
+
+
+def unread_dates(fields: Fields) -> str:
+    """Some dates that cannot be read, with their customers."""
+    return f"""
+        SELECT DISTINCT date_text, customer FROM ({lines(fields)}) WHERE status = '{Status.NO_DATE}'
+        ORDER BY ALL LIMIT 4"""
+
+
+def customers_with(status: Status) -> str:
+    """Some customers with lines of this status."""
+    return f"""
+        SELECT DISTINCT customer FROM days WHERE status = '{status}' AND customer IS NOT NULL
+        ORDER BY customer LIMIT 4"""
+
+
+def duplicates(fields: Fields) -> str:
+    """Number of purchase lines that equal an earlier one in every column, by customer."""
+    return f"""
+        SELECT customer, sum(repeats)::BIGINT AS repeats FROM (
+            SELECT any_value(customer) AS customer, count(*) - 1 AS repeats FROM ({lines(fields)})
+            WHERE status = '{Status.PURCHASE}' GROUP BY line_hash HAVING count(*) > 1)
+        GROUP BY customer ORDER BY customer"""
+
+
+def audited_customers(fields: Fields) -> str:
+    """What the audit needs to know of each customer: lines by status and kind, purchase days, revenue, conflicts."""
+    bought = f"status = '{Status.PURCHASE}'"
+    columns = [
+        *(f"sum(if(status = '{status}', lines, 0)) AS \"{status}\"" for status in Status),
+        f"sum(if({bought}, zeros, 0)) AS zeros",
+        "sum(negatives) AS negatives",
+        "sum(if(day > CAST($limit AS DATE), lines, 0)) AS beyond",
+        f"count_if({bought}) AS days",
+        f"sum(value) FILTER ({bought}) AS revenue",
+        f"min(day) FILTER ({bought}) AS first",
+    ]
+    for i in range(len(fields.attributes)):
+        differ = f"min(attribute_{i}) FILTER ({bought}) <> max(attribute_top_{i}) FILTER ({bought})"
+        columns.append(f"coalesce({differ}, FALSE) AS conflict_{i}")
+    return f"SELECT customer, {', '.join(columns)} FROM days WHERE customer IS NOT NULL GROUP BY customer ORDER BY 1"
+
+
+def count_orders() -> str:
+    """Distinct order numbers of the purchases."""
+    return f"SELECT count(DISTINCT purchase_order) AS orders FROM orders WHERE status = '{Status.PURCHASE}'"

@@ -1,0 +1,448 @@
+"""Transactions: any log of purchases, read where it lies."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import datetime
+import difflib
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+import numpy as np
+import pandas as pd
+
+from clvmodels import schema, time
+from clvmodels.data import sql
+from clvmodels.data.audit import Audit, audited
+from clvmodels.data.sql import Status
+from clvmodels.data.summary import Summary
+from clvmodels.errors import DataError, DataWarning, counted, examples
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars
+    import pyarrow
+
+    Source: TypeAlias = str | Path | pd.DataFrame | polars.DataFrame | pyarrow.Table | duckdb.DuckDBPyRelation
+
+Day = str | datetime.date | np.datetime64
+Refunds = Literal["drop", "keep", "error"]
+BadRows = Literal["error", "drop"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A log cut in two: what the models may see, and what came after.
+
+    Parameters
+    ----------
+    calibration : Summary
+        The customers as known at the end of the cutoff day.
+    holdout : DataFrame
+        Columns of `clvmodels.schema.HOLDOUT`, one row per customer of the calibration in its order, zeros for those who
+        bought nothing.
+    new_customers : DataFrame
+        The same columns for the customers first seen in the holdout.
+    cutoff, holdout_end : Timestamp
+        The holdout is (cutoff, holdout_end].
+    horizon_days : int
+        Its length.
+    """
+
+    calibration: Summary
+    holdout: pd.DataFrame
+    new_customers: pd.DataFrame
+    cutoff: pd.Timestamp
+    holdout_end: pd.Timestamp
+    horizon_days: int
+
+    def __repr__(self) -> str:
+        return (
+            f"Split after {self.cutoff:%Y-%m-%d}: {counted(len(self.calibration), 'customer')}, holdout of "
+            f"{counted(self.horizon_days, 'day')} until {self.holdout_end:%Y-%m-%d}, "
+            f"{counted(len(self.new_customers), 'new customer')} kept apart"
+        )
+
+
+class Transactions:
+    """A log of purchases: one line per purchase, order or item.
+
+    Nothing is copied: each question is answered by one scan of the log, out of memory where the log is a file.
+    Purchases are merged per calendar day. Lines without a customer id are left out with a warning.
+
+    Parameters
+    ----------
+    source : DataFrame, Table, path or relation
+        A pandas or Polars frame, an Arrow table, a CSV or Parquet path (globs too), or a DuckDB relation. All columns
+        of a CSV file are read as text, so that ids keep their leading zeros.
+    customer, date : str
+        Columns with the customer's id and the date or time. Text must be written YYYY-MM-DD, with or without time and
+        zone, unless `date_format` says otherwise: the order of day and month is never guessed.
+    value : str or (str, str), optional
+        Column with the revenue of a line, or a pair (quantity, price) whose product it is.
+    order : str, optional
+        Column with the order number, for counting orders.
+    attributes : sequence of str
+        Columns that describe the customer (channel, country). The value of the earliest purchase day that has one
+        counts; where that day has several, the smallest.
+    refunds : {"drop", "keep", "error"}
+        Lines with a negative value are left out with a warning, counted as purchases, or refused.
+    date_format : str, optional
+        How dates are written, in the letters of `strptime`; whole numbers such as 19970131 can be read so, too.
+    timezone : str, default "UTC"
+        Times that carry a zone are converted to this one before the day is taken; other times are taken as they are.
+    bad_rows : {"error", "drop"}
+        Lines without a readable date or a finite value are refused, or left out with a warning.
+
+    Raises
+    ------
+    DataError
+        If the source is missing, empty or unreadable, or lacks a column.
+    ValueError
+        If an option is not one of those named here.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"id": ["07", "07", "8"], "date": ["2024-01-01", "2024-01-15", "2024-01-08"]})
+    >>> log = Transactions(frame, customer="id", date="date")
+    >>> log
+    Transactions in a pandas DataFrame: customer 'id', date 'date'
+    >>> log.summary(unit="week").table[["frequency", "recency", "T"]]
+        frequency  recency    T
+    id
+    07          1      2.0  2.0
+    8           0      0.0  1.0
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        customer: str,
+        date: str,
+        value: str | Sequence[str] | None = None,
+        order: str | None = None,
+        attributes: Sequence[str] = (),
+        refunds: Refunds = "drop",
+        date_format: str | None = None,
+        timezone: str | None = None,
+        bad_rows: BadRows = "error",
+    ) -> None:
+        import duckdb
+
+        _check_choice(refunds, "refunds", get_args(Refunds))
+        _check_choice(bad_rows, "bad_rows", get_args(BadRows))
+        if isinstance(attributes, str):
+            raise ValueError(f"attributes must be a list of columns; got {attributes!r}")
+        values = (value,) if isinstance(value, str) else tuple(value or ())
+        if value is not None and len(values) not in (1, 2):
+            raise ValueError(f"value must be a column or a pair (quantity, price); got {value!r}")
+        self._source = source
+        self._connection = duckdb.connect()
+        relation, self._kind = _opened(source, self._connection)
+        self._known_until: pd.Timestamp | None = None
+        self._fields = sql.Fields(
+            customer=customer,
+            date=date,
+            value=values,
+            order=order,
+            attributes=tuple(attributes),
+            types={name: str(kind).split("(")[0] for name, kind in zip(relation.columns, relation.types, strict=True)},
+            date_format=date_format,
+            timezone=timezone or "UTC",
+            refunds=refunds,
+            bad_rows=bad_rows,
+        )
+        self._check_columns()
+        self._check_dates()
+        self._open()
+        if self._query("SELECT 1 FROM log LIMIT 1").empty:
+            raise DataError(f"{self._kind} has columns but no rows")
+
+    def __repr__(self) -> str:
+        fields = self._fields
+        value = f", value {' x '.join(map(repr, fields.value))}" if fields.value else ""
+        order = f", order {fields.order!r}" if fields.order else ""
+        until = f", until {self._known_until:%Y-%m-%d}" if self._known_until is not None else ""
+        return f"Transactions in {self._kind}: customer {fields.customer!r}, date {fields.date!r}{value}{order}{until}"
+
+    @property
+    def end(self) -> pd.Timestamp:
+        """The last date in the log."""
+        with self._days(None) as totals:
+            return totals["last"].max()
+
+    def audit(self, until: Day | None = None) -> Audit:
+        """What is in the log, what is odd, what is done about it, and whether it is enough to fit.
+
+        Never raises on lines, however bad.
+
+        Parameters
+        ----------
+        until : date, optional
+            End of observation, inclusive; default: the last date in the log.
+        """
+        end = None if until is None else time.day(until, "until")
+        with self._days(end) as totals:
+            repeats = self._scan(sql.duplicates(self._fields), end)
+            return audited(self._query, self._fields, totals, repeats, end)
+
+    def summary(self, unit: str = "week", until: Day | None = None) -> Summary:
+        """One row per customer: what the models need to know.
+
+        Parameters
+        ----------
+        unit : {"day", "week", "month", "year"}
+            Unit of `recency` and `T`, which are exact differences of days divided by its length.
+        until : date, optional
+            End of observation, inclusive; default: the last date in the log. Later lines are left out.
+
+        Returns
+        -------
+        Summary
+            Columns of `clvmodels.schema.SUMMARY`, then the attributes; sorted by customer.
+
+        Raises
+        ------
+        DataError
+            If dates or values cannot be read and `bad_rows` is "error", if refunds are there and `refunds` is "error",
+            if `until` is before the first date, or if no purchase is left.
+        """
+        time.unit_days(unit)
+        end = None if until is None else time.day(until, "until")
+        with self._days(end) as totals:
+            self._check_lines(totals)
+            first, last = totals["first"].min(), totals["last"].max()
+            if end is not None and end < first:
+                raise DataError(f"until {end:%Y-%m-%d} is before the data, which run from {_period(first, last)}")
+            return self._summary(unit, first, last if end is None else end)
+
+    def split(self, cutoff: Day, horizon: time.Horizon, unit: str = "week") -> Split:
+        """Cut the log in two, to predict the later part from the earlier and compare.
+
+        Parameters
+        ----------
+        cutoff : date
+            Last day of the calibration.
+        horizon : str, number, date or timedelta
+            Length of the holdout: ``"39 weeks"``, an end date, or a number of `unit`. It must have been observed whole.
+        unit : {"day", "week", "month", "year"}
+            Unit of the calibration's `recency` and `T`.
+
+        Raises
+        ------
+        DataError
+            As `summary`, and if the cutoff is outside the data or the log ends before the holdout does.
+        """
+        cut = time.day(cutoff, "cutoff")
+        days = time.horizon_days(horizon, unit=unit, observation_end=cut)
+        end = cut + pd.Timedelta(days=days)
+        with self._days(end) as totals:
+            self._check_lines(totals)
+            first, last = totals["first"].min(), totals["last"].max()
+            if not first <= cut <= last:
+                raise DataError(f"cutoff {cut:%Y-%m-%d} is outside the data, which run from {_period(first, last)}")
+            if end > last:
+                raise DataError(
+                    f"the holdout of {counted(days, 'day')} after {cut:%Y-%m-%d} ends on {end:%Y-%m-%d}, but the log "
+                    f"ends on {last:%Y-%m-%d}: only {counted((last - cut).days, 'day')} of it can be checked"
+                )
+            calibration = self._summary(unit, first, cut)
+            future = self._indexed(sql.customers(self._fields), after=cut, end=end)
+        future = future[[name for name in schema.HOLDOUT if name == "transactions" or self._fields.value]]
+        known = calibration.table.index
+        return Split(
+            calibration=calibration,
+            holdout=future.reindex(known, fill_value=0),
+            new_customers=future[~future.index.isin(known)].sort_index(),
+            cutoff=cut,
+            holdout_end=end,
+            horizon_days=days,
+        )
+
+    def gap_quantile(self, q: float) -> float:
+        """Quantile of the days between consecutive purchase days of a customer; NaN where nobody repeats."""
+        with self._days(None):
+            return self._query(sql.gap_quantile(), q=q)["gap"].item()
+
+    def _summary(self, unit: str, start: pd.Timestamp, end: pd.Timestamp) -> Summary:
+        table = self._indexed(sql.summary(self._fields), unit=time.unit_days(unit), after=None, end=end)
+        source = copy.copy(self)
+        source._known_until = end
+        return Summary(
+            table,
+            unit=unit,
+            observation_start=start,
+            observation_end=end,
+            source=source,
+            attributes=self._fields.attributes,
+        )
+
+    def _indexed(self, text: str, **parameters: object) -> pd.DataFrame:
+        table = self._query(text, **parameters).set_index("customer").rename_axis(self._fields.customer)
+        return table.rename(columns={f"attribute_{i}": name for i, name in enumerate(self._fields.attributes)})
+
+    @contextlib.contextmanager
+    def _days(self, until: pd.Timestamp | None) -> Iterator[pd.DataFrame]:
+        """Make the tables `days` and, with `order`, `orders`; give lines, value and dates by status."""
+        lines, keys = sql.lines(self._fields), "customer, status, day"
+        try:
+            if self._fields.order:
+                orders = sql.grouped(lines, f"{keys}, purchase_order", self._fields)
+                self._scan(f"CREATE TEMP TABLE orders AS {orders}", until)
+                self._query(f"CREATE TEMP TABLE days AS {sql.grouped('FROM orders', keys, self._fields)}")
+            else:
+                self._scan(f"CREATE TEMP TABLE days AS {sql.grouped(lines, keys, self._fields)}", until)
+            yield self._query(sql.totals()).set_index("status")
+        finally:
+            self._query("DROP TABLE IF EXISTS days")
+            self._query("DROP TABLE IF EXISTS orders")
+
+    def _scan(self, text: str, until: pd.Timestamp | None) -> pd.DataFrame:
+        """Run a text that reads `sql.lines`."""
+        self._open()
+        return self._query(text, until=until, known_until=self._known_until, **self._fields.parameters)
+
+    def _query(self, text: str, **parameters: object) -> pd.DataFrame:
+        import duckdb
+
+        try:
+            return self._connection.execute(text, parameters).df()
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            raise DataError(f"{self._kind} cannot be read: {error}") from error
+
+    def _open(self) -> None:
+        import duckdb
+        import pyarrow
+
+        if isinstance(self._source, duckdb.DuckDBPyRelation):
+            # It belongs to another connection, and can be read from this one as a stream, anew each time.
+            self._connection.register("log", pyarrow.RecordBatchReader.from_stream(self._source))
+
+    def _check_columns(self) -> None:
+        fields = self._fields
+        for number, name in enumerate(fields.used):
+            if name not in fields.types:
+                near = difflib.get_close_matches(str(name), fields.types)
+                hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+                raise DataError(f"there is no column {name!r}; {hint}the columns are {', '.join(fields.types)}")
+            if name in fields.used[:number]:
+                raise DataError(f"column {name!r} is named twice; each column has one part to play")
+        taken = {*schema.SUMMARY, "customer_id"}.intersection(fields.attributes)
+        if taken:
+            raise DataError(f"attribute {min(taken)!r} has the name of a column of the summary; rename it")
+        for name in fields.value:
+            if fields.types[name] not in sql.NUMBERS | sql.TEXTS:
+                raise DataError(f"value column {name!r} holds {fields.types[name]}, not numbers")
+
+    def _check_dates(self) -> None:
+        import duckdb
+
+        name, form = self._fields.date, self._fields.date_format
+        kind = self._fields.types[name]
+        if form is None and kind in sql.NUMBERS:
+            raise DataError(
+                f"date column {name!r} holds numbers ({kind}), not dates; if they are written like 19970131, say so "
+                "with date_format='%Y%m%d', else turn them into dates first"
+            )
+        if form is None and kind not in sql.DATES | sql.TEXTS:
+            raise DataError(f"date column {name!r} holds {kind}, not dates")
+        if form is not None and kind not in sql.INTEGERS | sql.TEXTS:
+            raise ValueError(f"date_format is for dates written as text or whole numbers; {name!r} holds {kind}")
+        if form is not None:
+            try:
+                self._connection.execute("SELECT try_strptime('', $form)", {"form": form})
+            except duckdb.InvalidInputException as error:
+                raise ValueError(f"date_format {form!r} is not understood: {error}") from error
+        zone = self._fields.timezone
+        if self._query("SELECT 1 FROM pg_timezone_names() WHERE name = $zone", zone=zone).empty:
+            raise ValueError(f"unknown timezone {zone!r}; write it like 'UTC' or 'Europe/Berlin'")
+
+    def _check_lines(self, totals: pd.DataFrame) -> None:
+        """Refuse the lines that cannot be used, and warn of what is left out."""
+        fields, count, worth = self._fields, totals["lines"], totals["value"]
+        value, total = " x ".join(fields.value), counted(int(count.sum()), "line")
+
+        if number := count[Status.NO_CUSTOMER]:
+            lost, all_ = worth[Status.NO_CUSTOMER], worth.drop(Status.LATE).sum()
+            money = f"; they hold {lost:,.2f} of revenue, {lost / all_:.1%} of all" if all_ else ""
+            _warn(f"{fields.customer} is missing in {number:,} of {total}, which are left out{money}")
+        if number := count[Status.REFUND]:
+            fault = f"{value} is negative in {number:,} of {total}"
+            if fields.refunds == "error":
+                raise DataError(f"{fault}: {self._customers(Status.REFUND)}; choose refunds='drop' or refunds='keep'")
+            _warn(f"{fault}, which are left out as refunds (sum {worth[Status.REFUND]:,.2f}); refunds= says otherwise")
+        unusable = {
+            Status.NO_DATE: (f"{fields.date} {fields.date_fault}", self._unread_dates, fields.date_remedy),
+            Status.NO_VALUE: (f"{value} is missing or not finite", self._customers, "correct them"),
+        }
+        for status, (fault, shown, remedy) in unusable.items():
+            if number := count[status]:
+                sentence = f"{fault} in {number:,} of {total}: {shown(status)}"
+                if fields.bad_rows == "error":
+                    raise DataError(f"{sentence}; {remedy}, or leave them out with bad_rows='drop'")
+                _warn(f"{sentence}; they are left out")
+        if not count[Status.PURCHASE] and not count[Status.LATE]:
+            raise DataError(f"no purchase is left of {total}")
+
+    def _customers(self, status: Status) -> str:
+        return "customers " + examples(self._query(sql.customers_with(status))["customer"])
+
+    def _unread_dates(self, status: Status) -> str:
+        found = self._scan(sql.unread_dates(self._fields), None)
+        return examples(f"{text!r} (customer {customer})" for text, customer in found.itertuples(index=False))
+
+
+def _warn(sentence: str) -> None:
+    # The line to blame is that of the user who called `summary` or `split`.
+    warnings.warn(sentence, DataWarning, stacklevel=4)
+
+
+def _check_choice(given: str, name: str, choices: tuple[str, ...]) -> None:
+    if given not in choices:
+        raise ValueError(f"unknown {name} {given!r}; use one of {', '.join(map(repr, choices))}")
+
+
+def _period(first: pd.Timestamp, last: pd.Timestamp) -> str:
+    return f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+
+
+def _opened(source: Source, connection: duckdb.DuckDBPyConnection) -> tuple[duckdb.DuckDBPyRelation, str]:
+    """The source as a relation, and what to call it; `log` is its name in the connection unless it is a relation."""
+    import duckdb
+
+    if isinstance(source, duckdb.DuckDBPyRelation):
+        return source, "a DuckDB relation"
+    if isinstance(source, (str, Path)):
+        relation, kind = _file(str(source), connection)
+        relation.create_view("log")
+        return relation, kind
+    library = type(source).__module__.split(".")[0]
+    if library not in ("pandas", "polars", "pyarrow") or not hasattr(source, "columns"):
+        raise TypeError(
+            "source must be a pandas or Polars frame, an Arrow table, a path or a DuckDB relation; "
+            f"got {type(source).__name__}"
+        )
+    connection.register("log", source)
+    return connection.table("log"), f"a {library} {type(source).__name__}"
+
+
+def _file(path: str, connection: duckdb.DuckDBPyConnection) -> tuple[duckdb.DuckDBPyRelation, str]:
+    import duckdb
+
+    if Path(path).is_file() and not Path(path).stat().st_size:
+        raise DataError(f"{path} is an empty file")
+    try:
+        if path.endswith((".parquet", ".pq")):
+            return connection.read_parquet(path), f"the Parquet file {path}"
+        if path.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt")):
+            return connection.read_csv(path, header=True, all_varchar=True), f"the CSV file {path}"
+    except duckdb.IOException as error:
+        raise DataError(f"there is no file {path}") from error
+    except duckdb.InvalidInputException as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    raise DataError(f"{path} is neither CSV nor Parquet by its name (.csv, .csv.gz, .tsv, .txt, .parquet)")
