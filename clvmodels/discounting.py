@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
 
 
-def discounted(expectation: Callable[[float], NDArray], horizon: float, rate: float) -> NDArray[np.float64]:
-    """Integral of exp(-rate t) dE(t) over (0, horizon], for an expectation E(t) with E(0) = 0.
+def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Times and weights such that ``sum(weights * E(times))`` is the integral of exp(-rate t) dE(t) over (0, horizon].
 
-    By parts it is exp(-rate h) E(h) + rate x the integral of exp(-rate t) E(t); the nodes are those of Gauss and
-    Legendre in the square root of time, because E bends most just after its start.
+    By parts it is exp(-rate h) E(h) + rate x the integral of exp(-rate t) E(t), if E(0) = 0. The nodes are those of
+    Gauss and Legendre in the square root of time, because E bends most just after its start: ten of them err by 1e-12
+    over a year, and by 1e-8 over ten years of a customer who was just acquired.
 
     Parameters
     ----------
-    expectation : callable
-        E(t) for a scalar t, any shape.
     horizon : float
-        h, in the unit of t.
+        h, in any unit; the last of the times.
     rate : float
-        Continuous discount rate per unit of t.
+        Continuous discount rate per unit of time; 0 leaves the horizon alone.
+
+    Returns
+    -------
+    times, weights : ndarray, (J,)
 
     Examples
     --------
-    >>> discounted(lambda t: 2.0 * t, 1.0, 0.1).round(12)  # a constant flow of 2: 2 (1 - e^-0.1) / 0.1
+    >>> times, weights = discount_nodes(1.0, 0.1)
+    >>> (weights * 2.0 * times).sum().round(12)  # a constant flow of 2: 2 (1 - e^-0.1) / 0.1
     np.float64(1.903251639281)
     """
-    at_end = np.asarray(expectation(horizon), float)
     if rate == 0:
-        return at_end
-    total = np.exp(-rate * horizon) * at_end
-    for node, weight in zip((_NODES + 1) / 2, _WEIGHTS / 2, strict=True):
-        time = horizon * node**2
-        total = total + rate * horizon * 2 * node * weight * np.exp(-rate * time) * expectation(time)
-    return np.asarray(total)
+        return np.array([horizon]), np.array([1.0])
+    root = (_NODES + 1) / 2
+    times = np.append(horizon * root**2, horizon)
+    weights = np.append(rate * horizon * root * _WEIGHTS, 1.0) * np.exp(-rate * times)
+    return times, weights

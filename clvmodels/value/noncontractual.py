@@ -13,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels.data.summary import Summary
-from clvmodels.discounting import discounted
 from clvmodels.draws import new_seed
 from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Method, Specification
@@ -181,27 +180,19 @@ class NonContractualCLVFit:
 
     def forecast(self, data: Summary, t: float, *, margin: float, discount_rate: float) -> Forecast:
         """The forecast of the transactions, with money."""
-        base = self.transactions.forecast(data, t)
-        purchases, purchase_params = self.transactions.model, self.transactions.parameter_draws
-        spend, spend_params = self.spend.model, self.spend.parameter_draws
         rate = rate_per_unit(discount_rate, data.unit)
+        base = self.transactions.forecast(data, t, rate)
+        spend, spend_params = self.spend.model, self.spend.parameter_draws
         _, m_x = spend.arrays(data)
 
         def means(columns: tuple[NDArray, ...]) -> dict[str, NDArray]:
             *history, m_x = columns
             found = base.means(tuple(history))
             worth_each = spend.conditional_expected_spend(history[0], m_x, **spend_params)
-
-            def transactions(time: float) -> NDArray:
-                if time == t:
-                    return found["expected_transactions"]
-                return np.asarray(purchases.conditional_expected_transactions(time, *history, **purchase_params))
-
-            return found | {
-                "expected_spend": worth_each,
-                "expected_revenue": found["expected_transactions"] * worth_each,
-                "clv": margin * discounted(transactions, t, rate) * worth_each,
-            }
+            found["expected_spend"] = worth_each
+            found["expected_revenue"] = found["expected_transactions"] * worth_each
+            found["clv"] = margin * found.pop("discounted_transactions") * worth_each
+            return found
 
         def events(columns: tuple[NDArray, ...], rng: np.random.Generator) -> Events:
             *history, m_x = columns

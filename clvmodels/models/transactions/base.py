@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from clvmodels.data.summary import Summary
+from clvmodels.discounting import discount_nodes
 from clvmodels.errors import DataError, counted
 from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Model, Rows
@@ -82,21 +83,35 @@ class TransactionFit(Fit):
         """
         return forecast.simulated(self, data, horizon, seed)
 
-    def forecast(self, data: Summary, t: float) -> Forecast:
-        """What this fit can compute for the customers of `data` over t units."""
+    def forecast(self, data: Summary, t: float, rate: float | None = None) -> Forecast:
+        """What this fit can compute for the customers of `data` over t units.
+
+        With a discount rate (continuous, per unit) the means have `discounted_transactions` too.
+        """
         model, params = self.model, self.parameter_draws
+        size = len(next(iter(params.values())))
+        times, weights = discount_nodes(t, rate or 0.0)
 
         def means(columns: tuple[NDArray, ...]) -> dict[str, NDArray]:
-            return {
-                "p_alive": np.broadcast_to(model.p_alive(*columns, **params), (size, len(columns[0]))),
+            x, _, T = columns
+            alive = np.broadcast_to(model.p_alive(*columns, **params), (size, len(x)))
+            # What a living customer will do does not depend on t_x: once per distinct (x, T), at all times together.
+            pairs = Rows.distinct(x, T)
+            grid = (np.repeat(times, len(pairs.weights)), *(np.tile(column, len(times)) for column in pairs.columns))
+            while_alive = model.expected_transactions_alive(*grid, **params).reshape(size, len(times), -1)
+            found = {
+                "p_alive": alive,
                 "p_purchase": model.p_purchase(t, *columns, **params),
-                "expected_transactions": model.conditional_expected_transactions(t, *columns, **params),
+                "expected_transactions": alive * while_alive[:, -1, pairs.inverse],
             }
+            if rate is not None:
+                discounted = np.einsum("j,sjp->sp", weights, while_alive)
+                found["discounted_transactions"] = alive * discounted[:, pairs.inverse]
+            return found
 
         def events(columns: tuple[NDArray, ...], rng: np.random.Generator) -> Events:
             return Events(*model.simulate_future(rng, t, *columns, **params))
 
-        size = len(next(iter(params.values())))
         columns = model.arrays(data)
         x, _, T = columns
         return Forecast(columns, size, means, events, t * (x + 1) / (T + t))
@@ -113,7 +128,7 @@ class TransactionModel(Model):
     - ``p_alive(x, t_x, T)``: P(still a customer at T).
     - ``p_purchase(t, x, t_x, T)``: P(at least one transaction in (T, T + t]).
     - ``expected_transactions_new(t)``: E[X(t)] of a new customer, the first transaction not counted.
-    - ``conditional_expected_transactions(t, x, t_x, T)``: E[transactions in (T, T + t] | x, t_x, T].
+    - ``expected_transactions_alive(t, x, T)``: E[transactions in (T, T + t] | alive at T, x, T].
     - ``simulate(rng, T)``: x and t_x of new customers, one draw of the parameters.
     - ``simulate_future(rng, t, x, t_x, T)``: counts (S, N) in (T, T + t] and their times after T, cell after cell.
     """
@@ -124,9 +139,33 @@ class TransactionModel(Model):
     p_alive: Any
     p_purchase: Any
     expected_transactions_new: Any
-    conditional_expected_transactions: Any
+    expected_transactions_alive: Any
     simulate: Any
     simulate_future: Any
+
+    @classmethod
+    def conditional_expected_transactions(
+        cls, t: ArrayLike, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, **params: ArrayLike
+    ) -> NDArray[np.float64]:
+        """Expected transactions in (T, T + t] of a customer with history x, t_x, T.
+
+        P(alive) is in it already: do not multiply by it again.
+
+        Parameters
+        ----------
+        t : array_like, scalar or (N,)
+            Length of the future period, in the unit of `T`.
+        x, t_x, T : array_like, (N,)
+            Repeat transactions, time of the last one, and time observed.
+        **params : array_like, scalar, (S, 1) or (S, N)
+            The model's parameters, those that carry time in the unit of `T`.
+
+        Returns
+        -------
+        ndarray, broadcast of all arguments
+        """
+        alive = cls.p_alive(x, t_x, T, **params)
+        return np.asarray(alive * cls.expected_transactions_alive(t, x, T, **params))[()]
 
     def fit_rows(self, data: Summary) -> Rows:
         """Distinct (x, t_x, T); refuses data in which nobody repeats or nothing was observed."""
