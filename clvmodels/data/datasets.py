@@ -48,4 +48,4 @@ def _read(file: str, columns: list[str], skiprows: int) -> pd.DataFrame:
         raise ModuleNotFoundError("CDNOW comes with the package lifetimes; install it with: pip install lifetimes")
     path = Path(package.origin).parent / "datasets" / file
     lines = pd.read_csv(path, sep=r"\s+", names=columns, skiprows=skiprows)
-    return lines.assign(date=pd.to_datetime(lines["date"], format="%Y%m%d"))
+    return lines.assign(date=pd.to_datetime(lines["date"].astype(str), format="%Y%m%d"))

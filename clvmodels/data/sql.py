@@ -74,21 +74,24 @@ class Fields:
         return {"timezone": self.timezone} if kind in TEXTS or kind == ZONED else {}
 
     @property
+    def dates_are_written(self) -> bool:
+        """Whether dates must be parsed."""
+        return self.date_format is not None or self.types[self.date] in TEXTS
+
+    @property
     def date_fault(self) -> str:
         """What is said of dates that cannot be read."""
         if self.date_format is not None:
             return f"does not follow date_format={self.date_format!r}"
-        return "is not written YYYY-MM-DD" if self.types[self.date] in TEXTS else "is missing"
+        return "is not written YYYY-MM-DD" if self.dates_are_written else "is missing"
 
     @property
     def date_remedy(self) -> str:
         """What to do about them."""
-        if self.types[self.date] in TEXTS and self.date_format is None:
-            return (
-                "the order of day and month is never guessed, so say how dates are written with date_format= (such as "
-                "'%d/%m/%Y')"
-            )
-        return "correct them"
+        if self.date_format is not None or not self.dates_are_written:
+            return "correct them"
+        never = "the order of day and month is never guessed, so say how dates are written"
+        return f"{never} with date_format= (such as '%d/%m/%Y')"
 
 
 def quoted(name: str) -> str:
@@ -105,7 +108,7 @@ def lines(fields: Fields) -> str:
     value = " * ".join(f"TRY_CAST({quoted(name)} AS DOUBLE)" for name in fields.value) or "NULL::DOUBLE"
     columns = [
         f"{_customer(fields)} AS customer",
-        f"CAST({quoted(fields.date)} AS VARCHAR) AS date_text",
+        f"coalesce(CAST({quoted(fields.date)} AS VARCHAR), '') AS date_text",
         f"{_day(fields)} AS day",
         f"CASE WHEN isfinite({value}) THEN {value} END AS value",
         f"{quoted(fields.order) if fields.order else 'NULL'} AS purchase_order",

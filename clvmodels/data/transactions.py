@@ -111,11 +111,8 @@ class Transactions:
     >>> log = Transactions(frame, customer="id", date="date")
     >>> log
     Transactions in a pandas DataFrame: customer 'id', date 'date'
-    >>> log.summary(unit="week").table[["frequency", "recency", "T"]]
-        frequency  recency    T
-    id
-    07          1      2.0  2.0
-    8           0      0.0  1.0
+    >>> log.summary(unit="week").table.loc["07", ["frequency", "recency", "T"]].tolist()
+    [1.0, 2.0, 2.0]
     """
 
     def __init__(
@@ -159,8 +156,7 @@ class Transactions:
         )
         self._check_columns()
         self._check_dates()
-        self._open()
-        if self._query("SELECT 1 FROM log LIMIT 1").empty:
+        if relation.limit(1).project("1").df().empty:
             raise DataError(f"{self._kind} has columns but no rows")
 
     def __repr__(self) -> str:
@@ -304,8 +300,18 @@ class Transactions:
 
     def _scan(self, text: str, until: pd.Timestamp | None) -> pd.DataFrame:
         """Run a text that reads `sql.lines`."""
-        self._open()
-        return self._query(text, until=until, known_until=self._known_until, **self._fields.parameters)
+        import duckdb
+        import pyarrow
+
+        bound = {"until": until, "known_until": self._known_until, **self._fields.parameters}
+        if not isinstance(self._source, duckdb.DuckDBPyRelation):
+            return self._query(text, **bound)
+        # A relation belongs to another connection; from this one it can be read as a stream, anew each time.
+        self._connection.register("log", pyarrow.RecordBatchReader.from_stream(self._source))
+        try:
+            return self._query(text, **bound)
+        finally:
+            self._connection.unregister("log")
 
     def _query(self, text: str, **parameters: object) -> pd.DataFrame:
         import duckdb
@@ -314,14 +320,6 @@ class Transactions:
             return self._connection.execute(text, parameters).df()
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
             raise DataError(f"{self._kind} cannot be read: {error}") from error
-
-    def _open(self) -> None:
-        import duckdb
-        import pyarrow
-
-        if isinstance(self._source, duckdb.DuckDBPyRelation):
-            # It belongs to another connection, and can be read from this one as a stream, anew each time.
-            self._connection.register("log", pyarrow.RecordBatchReader.from_stream(self._source))
 
     def _check_columns(self) -> None:
         fields = self._fields
@@ -377,7 +375,11 @@ class Transactions:
                 raise DataError(f"{fault}: {self._customers(Status.REFUND)}; choose refunds='drop' or refunds='keep'")
             _warn(f"{fault}, which are left out as refunds (sum {worth[Status.REFUND]:,.2f}); refunds= says otherwise")
         unusable = {
-            Status.NO_DATE: (f"{fields.date} {fields.date_fault}", self._unread_dates, fields.date_remedy),
+            Status.NO_DATE: (
+                f"{fields.date} {fields.date_fault}",
+                self._unread_dates if fields.dates_are_written else self._customers,
+                fields.date_remedy,
+            ),
             Status.NO_VALUE: (f"{value} is missing or not finite", self._customers, "correct them"),
         }
         for status, (fault, shown, remedy) in unusable.items():

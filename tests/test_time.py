@@ -1,0 +1,107 @@
+import datetime
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clvmodels import time
+
+END = pd.Timestamp("1998-06-30")
+
+
+@pytest.mark.parametrize(
+    ("horizon", "days"),
+    [
+        ("39 weeks", 273),
+        ("1 week", 7),
+        (" 10 Days ", 10),
+        ("6 months", 184),  # to 1998-12-30 at the end, by the calendar
+        ("1 year", 365),
+        ("1998-07-01", 1),
+        (datetime.date(1998, 7, 31), 31),
+        (pd.Timestamp("1999-06-30"), 365),
+        (np.datetime64("1998-07-30"), 30),
+        (datetime.timedelta(days=3), 3),
+        (pd.Timedelta("2 days"), 2),
+        (np.timedelta64(4, "D"), 4),
+        (39, 273),
+        (39.0, 273),
+        (np.int64(2), 14),
+        (0.5, 4),
+    ],
+)
+def test_a_horizon_becomes_whole_days(horizon, days):
+    if horizon == "6 months":
+        days = (pd.Timestamp("1998-12-30") - END).days
+    assert time.horizon_days(horizon, unit="week", observation_end=END) == days
+
+
+@pytest.mark.parametrize(("horizon", "days"), [("1 year", 365), ("2 months", 60), ("3 weeks", 21)])
+def test_without_a_calendar_a_month_has_30_days_and_a_year_365(horizon, days):
+    assert time.horizon_days(horizon, unit="week") == days
+
+
+@pytest.mark.parametrize("unit", time.UNIT_DAYS)
+def test_a_bare_number_is_in_the_unit(unit):
+    words = time.horizon_days(f"2 {unit}s", unit="week", observation_end=END)
+    assert time.horizon_days(2, unit=unit, observation_end=END) == words
+
+
+def test_a_leap_year_has_366_days():
+    assert time.horizon_days("1 year", unit="week", observation_end=pd.Timestamp("1999-06-30")) == 366
+
+
+@pytest.mark.parametrize(
+    ("horizon", "sentence"),
+    [
+        (0, "horizon 0 must be at least one day"),
+        ("0 weeks", "horizon '0 weeks' must be at least one day"),
+        (-3, "horizon -3 must be at least one day"),
+        (math.nan, "horizon nan is not understood"),
+        (True, "horizon True is not understood"),
+        (None, "horizon None is not understood"),
+        ("soon", "horizon 'soon' is not understood; write it like '39 weeks'"),
+        ("39", "horizon '39' is not understood"),
+        ("1998-06-30", "horizon ends on 1998-06-30, which is not after the end of observation 1998-06-30"),
+        (datetime.timedelta(hours=36), "is not a whole number of days"),
+    ],
+)
+def test_a_horizon_that_is_none_gets_a_sentence(horizon, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        time.horizon_days(horizon, unit="week", observation_end=END)
+
+
+def test_an_end_date_needs_the_end_of_observation():
+    with pytest.raises(ValueError, match="an end date as horizon needs data whose end of observation is known"):
+        time.horizon_days("1998-12-31", unit="week")
+
+
+def test_an_unknown_unit_is_named():
+    with pytest.raises(ValueError, match="unknown unit 'hour'; use one of 'day', 'week', 'month', 'year'"):
+        time.horizon_days(3, unit="hour")
+
+
+@pytest.mark.parametrize(
+    "date", ["1997-09-30", "1997-09-30T13:00", datetime.date(1997, 9, 30), pd.Timestamp("1997-09-30 13:00", tz="UTC")]
+)
+def test_a_day_has_no_time(date):
+    assert time.day(date, "cutoff") == pd.Timestamp("1997-09-30")
+
+
+@pytest.mark.parametrize("date", ["30/09/1997", "1997-9-30", "1997-13-01", 19970930, None, pd.NaT, True, "today"])
+def test_what_is_no_day_is_refused(date):
+    with pytest.raises(ValueError, match="cutoff must be a date written YYYY-MM-DD"):
+        time.day(date, "cutoff")
+
+
+@pytest.mark.parametrize("unit", time.UNIT_DAYS)
+def test_an_annual_rate_compounds_to_itself(unit):
+    units_a_year = time.UNIT_DAYS["year"] / time.UNIT_DAYS[unit]
+    assert math.exp(time.rate_per_unit(0.15, unit) * units_a_year) == pytest.approx(1.15, rel=1e-14)
+
+
+@pytest.mark.parametrize("rate", [-0.1, math.inf, math.nan, "0.1", None])
+def test_a_rate_that_is_none_is_refused(rate):
+    with pytest.raises(ValueError, match="discount_rate must be an annual effective rate"):
+        time.rate_per_unit(rate, "week")
