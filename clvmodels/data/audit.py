@@ -24,7 +24,7 @@ _FIRST_PART = 12
 _ENOUGH = "enough to fit"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Audit:
     """The findings of `Transactions.audit`; a table in the terminal and in Jupyter.
 
@@ -160,10 +160,9 @@ def _facts(
         days = (end - first).days
         gaps = "" if math.isnan(gap) else f"; the median gap between purchases is {counted(round(gap), 'day')}"
         yield _row("days observed", "note", days, f"{first:%Y-%m-%d} to {end:%Y-%m-%d}{gaps}")
-    if fields.value and len(buyers):
+    if buyers["revenue"].sum() > 0:
         top = math.ceil(len(buyers) / 100)
-        revenue = buyers["revenue"]
-        share = revenue.nlargest(top).sum() / revenue.sum()
+        share = buyers["revenue"].nlargest(top).sum() / buyers["revenue"].sum()
         yield _row("top 1 % of customers", "note", top, "hold this share of the revenue") | {"share": share}
 
 
@@ -203,9 +202,9 @@ def _line_checks(
     else:
         check, level, remark = "dates after the end", "note", f"left out, being after {until:%Y-%m-%d}"
     yield _oddity(check, level, people["beyond"].sum(), remark, lines, found("beyond"))
-    zoned = totals["zoned"].sum()
+    zoned, dated = totals["zoned"].sum(), totals["dated"].sum()
     remark = f"times with a zone are turned into {fields.timezone}, times without are taken as they are"
-    yield _oddity("mixed time zones", "warning", min(zoned, lines - count[Status.NO_DATE] - zoned), remark, lines)
+    yield _oddity("mixed time zones", "warning", min(zoned, dated - zoned), remark, lines)
 
 
 def _customer_checks(fields: Fields, people: pd.DataFrame) -> Iterator[dict[str, Any]]:

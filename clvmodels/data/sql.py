@@ -9,6 +9,7 @@ are quoted through SQLGlot, values are bound, and only day arithmetic is used: w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,8 +27,9 @@ DATES = frozenset(("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAM
 _ISO_TIME = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
 _ISO_ZONE = r"(Z| ?UTC|[+-]\d{2}(:?\d{2})?)$"
 
-# What is counted of the lines of a day.
-COUNTS = ("lines", "zeros", "negatives", "zoned")
+# What is counted of the lines of a day, and what the audit wants to know besides.
+COUNTS = ("lines",)
+AUDIT_COUNTS = (*COUNTS, "zeros", "negatives", "dated", "zoned")
 
 # The whole line, for its hash; no column is likely to have this name.
 _LINE = '"a whole line of the log"'
@@ -113,12 +115,20 @@ def lines(fields: Fields) -> str:
         f"CASE WHEN isfinite({value}) THEN {value} END AS value",
         f"{quoted(fields.order) if fields.order else 'NULL'} AS purchase_order",
         f"hash({_LINE}) AS line_hash",
-        f"CAST({_zoned(fields)} AS INTEGER) AS zoned",
+        f"{_zoned(fields)} AS is_zoned",
         *(f"{quoted(name)} AS attribute_{i}" for i, name in enumerate(fields.attributes)),
         *(f"{quoted(name)} AS attribute_top_{i}" for i, name in enumerate(fields.attributes)),
     ]
+    kinds = {
+        "lines": "TRUE",
+        "zeros": "value = 0",
+        "negatives": "value < 0",
+        "dated": "day IS NOT NULL",
+        "zoned": "is_zoned AND day IS NOT NULL",
+    }
+    counts = (f"CAST({condition} AS INTEGER) AS {name}" for name, condition in kinds.items())
     return f"""
-        SELECT *, 1 AS lines, CAST(value = 0 AS INTEGER) AS zeros, CAST(value < 0 AS INTEGER) AS negatives, CASE
+        SELECT *, {", ".join(counts)}, CASE
             WHEN day > CAST($until AS DATE) THEN '{Status.LATE}'
             WHEN customer IS NULL THEN '{Status.NO_CUSTOMER}'
             WHEN {"FALSE" if fields.refunds == "keep" else "value < 0"} THEN '{Status.REFUND}'
@@ -156,11 +166,11 @@ def _zoned(fields: Fields) -> str:
     return "FALSE"
 
 
-def grouped(source: str, keys: str, fields: Fields) -> str:
+def grouped(source: str, keys: str, fields: Fields, counts: Sequence[str]) -> str:
     """One row per combination of the keys; grouping again by fewer keys gives what grouping by these at once would."""
     # A day is the finest grain of time, so of several attribute values on one day the smallest is taken.
     numbers = range(len(fields.attributes))
-    sums = [f"sum({name})::BIGINT AS {name}" for name in COUNTS]
+    sums = [f"sum({name})::BIGINT AS {name}" for name in counts]
     bounds = [f"min(attribute_{i}) AS attribute_{i}, max(attribute_top_{i}) AS attribute_top_{i}" for i in numbers]
     return f"SELECT {keys}, sum(value) AS value, {', '.join(sums + bounds)} FROM ({source}) GROUP BY {keys}"
 
@@ -216,12 +226,12 @@ def gap_quantile() -> str:
             FROM days WHERE status = '{Status.PURCHASE}')"""
 
 
-def totals() -> str:
+def totals(counts: Sequence[str]) -> str:
     """Lines, value and dates by status, zeros for the statuses that no line has."""
     statuses = ", ".join(f"('{status}')" for status in Status)
-    counts = ", ".join(f"coalesce(sum({name}), 0)::BIGINT AS {name}" for name in COUNTS)
+    sums = ", ".join(f"coalesce(sum({name}), 0)::BIGINT AS {name}" for name in counts)
     return f"""
-        SELECT status, {counts}, coalesce(sum(value), 0) AS value, min(day) AS first, max(day) AS last
+        SELECT status, {sums}, coalesce(sum(value), 0) AS value, min(day) AS first, max(day) AS last
         FROM (VALUES {statuses}) AS statuses(status) LEFT JOIN days USING (status) GROUP BY status"""
 
 

@@ -34,7 +34,7 @@ Refunds = Literal["drop", "keep", "error"]
 BadRows = Literal["error", "drop"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """A log cut in two: what the models may see, and what came after.
 
@@ -183,7 +183,7 @@ class Transactions:
             End of observation, inclusive; default: the last date in the log.
         """
         end = None if until is None else time.day(until, "until")
-        with self._days(end) as totals:
+        with self._days(end, sql.AUDIT_COUNTS) as totals:
             repeats = self._scan(sql.duplicates(self._fields), end)
             return audited(self._query, self._fields, totals, repeats, end)
 
@@ -283,17 +283,17 @@ class Transactions:
         return table.rename(columns={f"attribute_{i}": name for i, name in enumerate(self._fields.attributes)})
 
     @contextlib.contextmanager
-    def _days(self, until: pd.Timestamp | None) -> Iterator[pd.DataFrame]:
-        """Make the tables `days` and, with `order`, `orders`; give lines, value and dates by status."""
+    def _days(self, until: pd.Timestamp | None, counts: Sequence[str] = sql.COUNTS) -> Iterator[pd.DataFrame]:
+        """Make the tables `days` and, with `order`, `orders`; give counts, value and dates by status."""
         lines, keys = sql.lines(self._fields), "customer, status, day"
         try:
             if self._fields.order:
-                orders = sql.grouped(lines, f"{keys}, purchase_order", self._fields)
+                orders = sql.grouped(lines, f"{keys}, purchase_order", self._fields, counts)
                 self._scan(f"CREATE TEMP TABLE orders AS {orders}", until)
-                self._query(f"CREATE TEMP TABLE days AS {sql.grouped('FROM orders', keys, self._fields)}")
+                self._query(f"CREATE TEMP TABLE days AS {sql.grouped('FROM orders', keys, self._fields, counts)}")
             else:
-                self._scan(f"CREATE TEMP TABLE days AS {sql.grouped(lines, keys, self._fields)}", until)
-            yield self._query(sql.totals()).set_index("status")
+                self._scan(f"CREATE TEMP TABLE days AS {sql.grouped(lines, keys, self._fields, counts)}", until)
+            yield self._query(sql.totals(counts)).set_index("status")
         finally:
             self._query("DROP TABLE IF EXISTS days")
             self._query("DROP TABLE IF EXISTS orders")
@@ -423,14 +423,15 @@ def _opened(source: Source, connection: duckdb.DuckDBPyConnection) -> tuple[duck
         relation, kind = _file(str(source), connection)
         relation.create_view("log")
         return relation, kind
-    library = type(source).__module__.split(".")[0]
-    if library not in ("pandas", "polars", "pyarrow") or not hasattr(source, "columns"):
+    # Asked by name, so that a library that is not installed is not missed.
+    kind = f"{type(source).__module__.split('.')[0]} {type(source).__name__}"
+    if not isinstance(source, pd.DataFrame) and kind not in ("polars DataFrame", "pyarrow Table"):
         raise TypeError(
-            "source must be a pandas or Polars frame, an Arrow table, a path or a DuckDB relation; "
-            f"got {type(source).__name__}"
+            "source must be a pandas or Polars DataFrame, an Arrow table, a path or a DuckDB relation; "
+            f"got a {type(source).__name__}"
         )
     connection.register("log", source)
-    return connection.table("log"), f"a {library} {type(source).__name__}"
+    return connection.table("log"), f"a {kind}"
 
 
 def _file(path: str, connection: duckdb.DuckDBPyConnection) -> tuple[duckdb.DuckDBPyRelation, str]:

@@ -132,6 +132,19 @@ def test_without_value_nothing_is_said_of_money():
     assert not {"refunds", "zero values", "values not finite", "top 1 % of customers"} & set(table.index)
 
 
+def test_a_log_that_is_worth_nothing_has_no_top():
+    table = audit_of(shop(amount=0.0))
+    assert "top 1 % of customers" not in table.index
+    assert table.loc["zero values", "share"] == 1
+
+
+def test_times_that_all_carry_a_zone_are_not_mixed():
+    frame = shop()
+    frame["date"] = frame["date"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    frame.loc[0, ["customer_id", "date"]] = [None, "?"]
+    assert audit_of(frame).loc["mixed time zones", "level"] == "ok"
+
+
 # Enough to fit
 
 

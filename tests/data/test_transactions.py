@@ -333,6 +333,14 @@ def test_hostile_names_are_only_names():
     assert log.audit().enough
 
 
+def test_columns_may_have_the_names_used_inside():
+    inside = ["customer", "day", "value", "status", "lines", "date_text", "attribute_0", "log", "days", "orders"]
+    frame = shop().assign(**dict.fromkeys(inside, "wrong"))
+    table = log_of(frame, attributes=["status"], order="orders").summary().table
+    pd.testing.assert_frame_equal(table[list(log_of(shop()).summary().table)], log_of(shop()).summary().table)
+    assert (table["status"] == "wrong").all()
+
+
 def test_the_log_is_not_changed():
     frame = shop()
     log_of(frame).summary()
@@ -550,7 +558,11 @@ BAD_INPUT = {
     "no file": (lambda: log_of("nowhere/*.parquet"), "there is no file nowhere/*.parquet"),
     "no csv file": (lambda: log_of(Path("nowhere.csv")), "there is no file nowhere.csv"),
     "unknown kind of file": (lambda: log_of("log.xlsx"), "log.xlsx is neither CSV nor Parquet by its name"),
-    "no log": (lambda: log_of([1, 2]), "source must be a pandas or Polars frame, an Arrow table, a path or a DuckDB"),
+    "no log": (
+        lambda: log_of([1, 2]),
+        "source must be a pandas or Polars DataFrame, an Arrow table, a path or a DuckDB",
+    ),
+    "a lazy frame": (lambda: log_of(pl.from_pandas(shop()).lazy()), "or a DuckDB relation; got a LazyFrame"),
     "until before the data": (
         lambda: log_of(shop()).summary(until="2023-12-31"),
         "until 2023-12-31 is before the data, which run from 2024-01-01 to 2024-01-29",
