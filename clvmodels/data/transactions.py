@@ -6,6 +6,7 @@ import contextlib
 import copy
 import datetime
 import difflib
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -139,7 +140,8 @@ class Transactions:
         if value is not None and len(values) not in (1, 2):
             raise ValueError(f"value must be a column or a pair (quantity, price); got {value!r}")
         self._source = source
-        self._connection = duckdb.connect()
+        # DuckDB would tell the type of a pandas column of objects from a sample, and read "007" as 7 if it missed it.
+        self._connection = duckdb.connect(config={"pandas_analyze_sample": sys.maxsize})
         relation, self._kind = _opened(source, self._connection)
         self._known_until: pd.Timestamp | None = None
         self._fields = sql.Fields(
@@ -319,7 +321,7 @@ class Transactions:
         try:
             return self._connection.execute(text, parameters).df()
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            raise DataError(f"{self._kind} cannot be read: {error}") from error
+            raise _unreadable(self._kind, error) from error
 
     def _check_columns(self) -> None:
         fields = self._fields
@@ -340,7 +342,7 @@ class Transactions:
     def _check_dates(self) -> None:
         import duckdb
 
-        name, form = self._fields.date, self._fields.date_format
+        name, form, zone = self._fields.date, self._fields.date_format, self._fields.timezone
         kind = self._fields.types[name]
         if form is None and kind in sql.NUMBERS:
             raise DataError(
@@ -356,7 +358,6 @@ class Transactions:
                 self._connection.execute("SELECT try_strptime('', $form)", {"form": form})
             except duckdb.InvalidInputException as error:
                 raise ValueError(f"date_format {form!r} is not understood: {error}") from error
-        zone = self._fields.timezone
         if self._query("SELECT 1 FROM pg_timezone_names() WHERE name = $zone", zone=zone).empty:
             raise ValueError(f"unknown timezone {zone!r}; write it like 'UTC' or 'Europe/Berlin'")
 
@@ -373,18 +374,17 @@ class Transactions:
             fault = f"{value} is negative in {number:,} of {total}"
             if fields.refunds == "error":
                 raise DataError(f"{fault}: {self._customers(Status.REFUND)}; choose refunds='drop' or refunds='keep'")
-            _warn(f"{fault}, which are left out as refunds (sum {worth[Status.REFUND]:,.2f}); refunds= says otherwise")
+            left_out = f"which are left out as refunds (sum {worth[Status.REFUND]:,.2f})"
+            _warn(f"{fault}, {left_out}; refunds='keep' would count them as purchases")
         unusable = {
-            Status.NO_DATE: (
-                f"{fields.date} {fields.date_fault}",
-                self._unread_dates if fields.dates_are_written else self._customers,
-                fields.date_remedy,
-            ),
-            Status.NO_VALUE: (f"{value} is missing or not finite", self._customers, "correct them"),
+            Status.NO_DATE: (f"{fields.date} {fields.date_fault}", fields.date_remedy),
+            Status.NO_VALUE: (f"{value} is missing or not finite", "correct them"),
         }
-        for status, (fault, shown, remedy) in unusable.items():
+        for status, (fault, remedy) in unusable.items():
             if number := count[status]:
-                sentence = f"{fault} in {number:,} of {total}: {shown(status)}"
+                written = status is Status.NO_DATE and fields.dates_are_written
+                shown = self._unread_dates() if written else self._customers(status)
+                sentence = f"{fault} in {number:,} of {total}: {shown}"
                 if fields.bad_rows == "error":
                     raise DataError(f"{sentence}; {remedy}, or leave them out with bad_rows='drop'")
                 _warn(f"{sentence}; they are left out")
@@ -394,7 +394,7 @@ class Transactions:
     def _customers(self, status: Status) -> str:
         return "customers " + examples(self._query(sql.customers_with(status))["customer"])
 
-    def _unread_dates(self, status: Status) -> str:
+    def _unread_dates(self) -> str:
         found = self._scan(sql.unread_dates(self._fields), None)
         return examples(f"{text!r} (customer {customer})" for text, customer in found.itertuples(index=False))
 
@@ -407,6 +407,12 @@ def _warn(sentence: str) -> None:
 def _check_choice(given: str, name: str, choices: tuple[str, ...]) -> None:
     if given not in choices:
         raise ValueError(f"unknown {name} {given!r}; use one of {', '.join(map(repr, choices))}")
+
+
+def _unreadable(name: str, error: Exception) -> DataError:
+    # Advice on DuckDB's own options follows after an empty line.
+    reason = " ".join(str(error).split("\n\n")[0].split())
+    return DataError(f"{name} cannot be read: {reason}")
 
 
 def _period(first: pd.Timestamp, last: pd.Timestamp) -> str:
@@ -444,8 +450,6 @@ def _file(path: str, connection: duckdb.DuckDBPyConnection) -> tuple[duckdb.Duck
             return connection.read_parquet(path), f"the Parquet file {path}"
         if path.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt")):
             return connection.read_csv(path, header=True, all_varchar=True), f"the CSV file {path}"
-    except duckdb.IOException as error:
-        raise DataError(f"there is no file {path}") from error
-    except duckdb.InvalidInputException as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise _unreadable(path, error) from error
     raise DataError(f"{path} is neither CSV nor Parquet by its name (.csv, .csv.gz, .tsv, .txt, .parquet)")

@@ -315,6 +315,14 @@ def test_large_whole_ids_are_not_rounded_next_to_a_missing_one():
     assert table.index.tolist() == [5, 2**53 + 1, 2**53 + 2]
 
 
+def test_ids_of_mixed_types_become_text():
+    ids = pd.Series([*range(5000), "007"], dtype=object)
+    frame = pd.DataFrame({"customer_id": ids, "date": pd.Timestamp("2024-01-01")})
+    table = Transactions(frame, customer="customer_id", date="date").summary().table
+    assert len(table) == 5001
+    assert {"7", "007"} <= set(table.index)
+
+
 def test_hostile_names_are_only_names():
     names = {"customer_id": 'a "b"; DROP TABLE days; --', "date": "día del 'pedido'", "amount": "$until €"}
     frame = shop(customer_id=["'; DROP TABLE log; --", '"', "'; DROP TABLE log; --", "%", '"', "\\"])
@@ -555,8 +563,8 @@ BAD_INPUT = {
     "nothing but refunds": (lambda: quietly(log_of(shop(amount=-1.0)).summary), "no purchase is left of 6 lines"),
     "nobody": (lambda: quietly(log_of(shop(customer_id=None)).summary), "no purchase is left of 6 lines"),
     "no rows": (lambda: log_of(shop().head(0)), "a pandas DataFrame has columns but no rows"),
-    "no file": (lambda: log_of("nowhere/*.parquet"), "there is no file nowhere/*.parquet"),
-    "no csv file": (lambda: log_of(Path("nowhere.csv")), "there is no file nowhere.csv"),
+    "no file": (lambda: log_of("nowhere/*.parquet"), "nowhere/*.parquet cannot be read: IO Error: No files found"),
+    "no csv file": (lambda: log_of(Path("nowhere.csv")), "nowhere.csv cannot be read: IO Error: No files found"),
     "unknown kind of file": (lambda: log_of("log.xlsx"), "log.xlsx is neither CSV nor Parquet by its name"),
     "no log": (
         lambda: log_of([1, 2]),
@@ -619,6 +627,12 @@ def test_a_broken_file_is_refused(tmp_path):
     (tmp_path / "log.parquet").write_text("this is text")
     with pytest.raises(DataError, match=r"log.parquet cannot be read"):
         log_of(tmp_path / "log.parquet")
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path):
+    (tmp_path / "log.csv").write_bytes("customer_id,date,amount\né,2024-01-01,1\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"log.csv cannot be read: .*not utf-8 encoded\.$"):
+        log_of(tmp_path / "log.csv").summary()
 
 
 def test_one_customer_is_a_summary():
