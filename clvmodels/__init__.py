@@ -11,6 +11,9 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+# Not lazily: once loaded, the module of the same name would hide the function.
+from clvmodels.export import export as export
+
 _HOME = {
     "Transactions": "clvmodels.data.transactions",
     "Summary": "clvmodels.data.summary",
@@ -18,7 +21,6 @@ _HOME = {
     "GammaGamma": "clvmodels.models.spend.gamma_gamma",
     "NonContractualCLV": "clvmodels.value.noncontractual",
     "SimpleCLV": "clvmodels.value.simple",
-    "export": "clvmodels.export",
     "AssumptionWarning": "clvmodels.errors",
     "ConvergenceWarning": "clvmodels.errors",
     "DataError": "clvmodels.errors",
@@ -26,7 +28,7 @@ _HOME = {
     "FitError": "clvmodels.errors",
 }
 
-__all__ = sorted([*_HOME, "datasets"])
+__all__ = sorted([*_HOME, "datasets", "export"])
 
 
 def __getattr__(name: str) -> Any:

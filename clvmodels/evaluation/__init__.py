@@ -1,0 +1,1 @@
+"""Evaluation: predictions against what came after."""
