@@ -59,7 +59,9 @@ class Audit:
         for row in self._texts().itertuples(index=False):
             grid.add_row(*row)
         out = io.StringIO()
-        Console(file=out, width=80, color_system=None, markup=False, highlight=False, emoji=False).print(grid)
+        # In Jupyter rich would otherwise display the text instead of writing it.
+        console = Console(file=out, width=80, color_system=None, markup=False, emoji=False, force_jupyter=False)
+        console.print(grid)
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
     def _repr_html_(self) -> str:

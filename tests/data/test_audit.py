@@ -217,6 +217,11 @@ def test_the_audit_is_a_table_of_eighty_columns():
     assert text == repr(audited(datasets.cdnow()))
 
 
+def test_the_text_is_a_text_in_jupyter_too(monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert "enough to fit" in repr(audited(shop()))
+
+
 def test_html_is_escaped():
     frame = changed("amount", [0.0]).assign(**{"<b>": 1}).replace("c00", "<script>")
     shown = audited(frame, attributes=["<b>"])._repr_html_()

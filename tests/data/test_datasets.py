@@ -52,6 +52,12 @@ def test_the_sample_equals_the_published_file():
     pd.testing.assert_frame_equal(datasets.cdnow_sample(), published[COLUMNS], check_dtype=False)
 
 
+def test_without_lifetimes_the_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="pip install lifetimes"):
+        datasets.cdnow()
+
+
 def test_lifetimes_is_not_imported():
     code = "import sys; from clvmodels import datasets; datasets.cdnow_sample(); assert 'lifetimes' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])  # noqa: S603

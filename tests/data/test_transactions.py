@@ -629,8 +629,11 @@ def test_a_broken_file_is_refused(tmp_path):
         log_of(tmp_path / "log.parquet")
 
 
-def test_a_file_in_another_encoding_is_refused(tmp_path):
-    (tmp_path / "log.csv").write_bytes("customer_id,date,amount\né,2024-01-01,1\n".encode("latin-1"))
+@pytest.mark.parametrize("good_lines", [1, 50_000])
+def test_a_file_in_another_encoding_is_refused(tmp_path, good_lines):
+    # DuckDB notices at once in the first lines, and only when it comes to it in the later ones.
+    text = "customer_id,date,amount\n" + "e,2024-01-01,1\n" * good_lines + "é,2024-01-01,1\n"
+    (tmp_path / "log.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=r"log.csv cannot be read: .*not utf-8 encoded\.$"):
         log_of(tmp_path / "log.csv").summary()
 
