@@ -31,6 +31,9 @@ _ISO_ZONE = r"(Z| ?UTC|[+-]\d{2}(:?\d{2})?)$"
 COUNTS = ("lines",)
 AUDIT_COUNTS = (*COUNTS, "zeros", "negatives", "dated", "zoned")
 
+# Sums of decimals are exact, so they do not depend on the order in which threads add; not finite is NULL.
+_MONEY = "DECIMAL(38, 12)"
+
 # The whole line, for its hash; no column is likely to have this name.
 _LINE = '"a whole line of the log"'
 
@@ -112,7 +115,7 @@ def lines(fields: Fields) -> str:
         f"{_customer(fields)} AS customer",
         f"coalesce(CAST({quoted(fields.date)} AS VARCHAR), '') AS date_text",
         f"{_day(fields)} AS day",
-        f"CASE WHEN isfinite({value}) THEN {value} END AS value",
+        f"TRY_CAST({value} AS {_MONEY}) AS value",
         f"{quoted(fields.order) if fields.order else 'NULL'} AS purchase_order",
         f"hash({_LINE}) AS line_hash",
         f"{_zoned(fields)} AS is_zoned",
@@ -179,7 +182,8 @@ def customers(fields: Fields) -> str:
     """One row per customer: the purchase days after `$after` (NULL: from the start) and up to `$end`."""
     attributes = [f", arg_min(attribute_{i}, day) AS attribute_{i}" for i in range(len(fields.attributes))]
     return f"""
-        SELECT customer, count(*) AS transactions, sum(value) AS revenue, arg_min(value, day) AS first_value,
+        SELECT customer, count(*) AS transactions, sum(value)::DOUBLE AS revenue,
+            arg_min(value, day)::DOUBLE AS first_value, (sum(value) - arg_min(value, day))::DOUBLE AS later_value,
             min(day) AS first_date, max(day) AS last_date{"".join(attributes)}
         FROM days
         WHERE status = '{Status.PURCHASE}' AND coalesce(day > CAST($after AS DATE), TRUE) AND day <= CAST($end AS DATE)
@@ -192,8 +196,7 @@ def summary(fields: Fields) -> str:
         "frequency": "transactions - 1",
         "recency": "(last_date - first_date) / $unit",
         "T": "(CAST($end AS DATE) - first_date) / $unit",
-        # The sum over the later days alone would need another pass; the difference is right to the sum's rounding.
-        "monetary_value": "if(transactions = 1, 0, (revenue - first_value) / (transactions - 1))",
+        "monetary_value": "if(transactions = 1, 0, later_value / (transactions - 1))",
         "n_transactions": "transactions",
         "n_orders": "n_orders",
         "historic_revenue": "revenue",
@@ -231,7 +234,7 @@ def totals(counts: Sequence[str]) -> str:
     statuses = ", ".join(f"('{status}')" for status in Status)
     sums = ", ".join(f"coalesce(sum({name}), 0)::BIGINT AS {name}" for name in counts)
     return f"""
-        SELECT status, {sums}, coalesce(sum(value), 0) AS value, min(day) AS first, max(day) AS last
+        SELECT status, {sums}, coalesce(sum(value), 0)::DOUBLE AS value, min(day) AS first, max(day) AS last
         FROM (VALUES {statuses}) AS statuses(status) LEFT JOIN days USING (status) GROUP BY status"""
 
 
@@ -267,7 +270,7 @@ def audited_customers(fields: Fields) -> str:
         "sum(negatives) AS negatives",
         "sum(if(day > CAST($limit AS DATE), lines, 0)) AS beyond",
         f"count_if({bought}) AS days",
-        f"sum(value) FILTER ({bought}) AS revenue",
+        f"CAST(sum(value) FILTER ({bought}) AS DOUBLE) AS revenue",
         f"min(day) FILTER ({bought}) AS first",
     ]
     for i in range(len(fields.attributes)):
