@@ -13,15 +13,22 @@ from clvmodels.inference import psis
 
 _DEGREES_OF_FREEDOM = 7
 _PROPOSALS_PER_DRAW = 4
+_ROUNDS = 5
+_EFFECTIVE = 0.3  # share of effective proposals; k-hat alone passes proposals that saw little of the posterior
+_BLOCK = 500  # proposals whose density is computed at once
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Equally weighted draws (S, k) of the coordinates, and how good the proposal was."""
+    """Equally weighted draws (S, k) of the coordinates, and how good the proposals were.
+
+    `rounds` is 1 where the Student-t around the mode was good enough; each further one took the moments of the last.
+    """
 
     u: NDArray[np.float64]
     k_hat: float
     effective: float
+    rounds: int
 
 
 def sample(
@@ -33,30 +40,45 @@ def sample(
 ) -> Sample:
     """Equally weighted draws from a log density, given its mode and the inverse of its negative Hessian.
 
+    Where the posterior is too skewed for proposals around its mode (a small shop), the proposals move to the weighted
+    mean and covariance of those before, a few times over.
+
     Raises
     ------
     FitError
-        If k-hat exceeds min(0.7, 1 - 1/log10(proposals)): the posterior is too unlike a Student-t around its mode.
+        If even then k-hat exceeds min(0.7, 1 - 1/log10(proposals)), or less than 30 % of the proposals are effective.
     """
-    size, k = draws * _PROPOSALS_PER_DRAW, len(mode)
-    values, vectors = np.linalg.eigh(covariance)
+    size = draws * _PROPOSALS_PER_DRAW
+    limit = min(0.7, 1 - 1 / np.log10(size))
+    centre, spread = mode, covariance
+    for round_ in range(1, _ROUNDS + 1):
+        proposals, log_proposal = _student_t(centre, spread, size, rng)
+        log_target = np.concatenate([log_density(proposals[i : i + _BLOCK]) for i in range(0, size, _BLOCK)])
+        log_weights, k_hat = psis.smooth(log_target - log_proposal)
+        weights = np.exp(log_weights)
+        effective = float(1 / np.sum(weights**2))
+        if k_hat <= limit and effective >= _EFFECTIVE * size:
+            # Systematic resampling: the number of copies of a draw differs from its expectation by less than one.
+            positions = (rng.random() + np.arange(draws)) / draws
+            chosen = np.minimum(np.searchsorted(np.cumsum(weights), positions), size - 1)
+            return Sample(proposals[rng.permutation(chosen)], k_hat, effective, round_)
+        centre = weights @ proposals
+        spread = np.cov(proposals.T, aweights=weights, ddof=0).reshape(spread.shape)
+    raise FitError(
+        f"the Laplace approximation is not good enough (k-hat {k_hat:.2f}, of which {limit:.2f} is reliable; "
+        f"{effective / size:.0%} of the proposals effective, of which {_EFFECTIVE:.0%} is enough): the posterior is too "
+        "unlike a Student-t; give more data, or informative priors"
+    )
+
+
+def _student_t(
+    centre: NDArray, spread: NDArray, size: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Proposals (size, k) and their log density, up to a constant."""
+    k = len(centre)
+    values, vectors = np.linalg.eigh(spread)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     z = rng.standard_normal((size, k))
-    chi_square = rng.chisquare(_DEGREES_OF_FREEDOM, size)
-    t = z * np.sqrt(_DEGREES_OF_FREEDOM / chi_square)[:, None]
-    proposals = mode + t @ root.T
-    log_proposal = -0.5 * (_DEGREES_OF_FREEDOM + k) * np.log1p((t**2).sum(axis=1) / _DEGREES_OF_FREEDOM)
-    block = 500
-    log_target = np.concatenate([log_density(proposals[i : i + block]) for i in range(0, size, block)])
-    log_weights, k_hat = psis.smooth(log_target - log_proposal)
-    limit = min(0.7, 1 - 1 / np.log10(size))
-    if not k_hat <= limit:
-        raise FitError(
-            f"the Laplace approximation is not good enough (k-hat {k_hat:.2f}, at most {limit:.2f} is reliable): "
-            "the posterior is far from its shape at the mode; give more data, or informative priors"
-        )
-    weights = np.exp(log_weights)
-    # Systematic resampling: the number of copies of a draw differs from its expectation by less than one.
-    positions = (rng.random() + np.arange(draws)) / draws
-    chosen = np.minimum(np.searchsorted(np.cumsum(weights), positions), size - 1)
-    return Sample(proposals[rng.permutation(chosen)], k_hat, float(1 / np.sum(weights**2)))
+    t = z * np.sqrt(_DEGREES_OF_FREEDOM / rng.chisquare(_DEGREES_OF_FREEDOM, size))[:, None]
+    log_density = -0.5 * (_DEGREES_OF_FREEDOM + k) * np.log1p((t**2).sum(axis=1) / _DEGREES_OF_FREEDOM)
+    return centre + t @ root.T, log_density

@@ -13,6 +13,7 @@ from clvmodels.draws import BLOCK_CELLS, Parameters
 from clvmodels.params import PRIOR_SD, Coordinates
 
 _STEP = 2e-3  # of the difference quotients, in log-parameters
+_FLAT = 1e-4  # curvature below which a direction counts as flat: a standard error of 100 in log-parameters
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ class Target:
 class Optimum:
     """Where the search ended, and what is known about that place.
 
-    `problems` holds sentences: empty where the optimum is one and the data determine it.
+    `problems` holds sentences: empty where the optimum is one and the data determine it. `decrement` is the distance
+    that Newton's method would still go, in standard errors; `weakest_sd` the standard error, in log-parameters and at
+    most 100, of the direction that the data determine least.
     """
 
     u: NDArray[np.float64]
@@ -119,15 +122,15 @@ def maximise(target: Target, start: NDArray) -> Optimum:
             u = u + step
     gradient, hessian = derivatives(u)
     curvature, directions = np.linalg.eigh(-hessian)
-    inverse = directions @ np.diag(1 / np.maximum(curvature, 1e-12)) @ directions.T
+    inverse = directions @ np.diag(1 / np.maximum(curvature, _FLAT)) @ directions.T
     decrement = float(np.sqrt(max(gradient @ inverse @ gradient, 0.0)))
     data_curvature, data_directions = curvature, directions
     if target.prior:
         flat = Target(target.log_likelihood, target.weights, target.coordinates, prior=False)
         data_curvature, data_directions = np.linalg.eigh(-flat.derivatives(u)[1])
-    weakest_sd = float(1 / np.sqrt(max(data_curvature[0], 1e-12)))
+    weakest_sd = float(1 / np.sqrt(max(data_curvature[0], _FLAT)))
     problems = []
-    if curvature[0] <= 0 or decrement > 1e-3 or not np.isfinite(target(u[None])[0]):
+    if curvature[0] < -_FLAT or decrement > 1e-3 or not np.isfinite(target(u[None])[0]):
         problems.append(
             f"the search did not end at an optimum (after {result.nit} iterations; Newton decrement {decrement:.1g})"
         )

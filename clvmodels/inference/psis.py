@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 
 def smooth(log_ratios: NDArray) -> tuple[NDArray[np.float64], float]:
@@ -60,9 +61,9 @@ def fit_generalised_pareto(excess: NDArray) -> tuple[float, float]:
     theta = theta / (3 * excess[int(size / 4 + 0.5) - 1]) + 1 / excess[-1]
     shapes = np.log1p(-theta[:, None] * excess).mean(axis=1)
     log_likelihood = size * (np.log(-theta / shapes) - shapes - 1)
-    weights = 1 / np.exp(log_likelihood - log_likelihood[:, None]).sum(axis=1)
-    keep = weights >= 10 * np.finfo(float).eps
-    theta_mean = np.sum(theta[keep] * weights[keep]) / weights[keep].sum()
+    weights = special.softmax(log_likelihood)
+    weights[weights < 10 * np.finfo(float).eps] = 0.0
+    theta_mean = np.sum(theta * weights) / weights.sum()
     shape = np.log1p(-theta_mean * excess).mean()
     sigma = -shape / theta_mean
     return float((size * shape + 10 * 0.5) / (size + 10)), float(sigma)

@@ -289,7 +289,8 @@ class Fit:
         """How the fit went: what was searched, where it ended, how well it is determined.
 
         `newton_decrement` is the distance to the optimum in standard errors; `weakest_sd` the standard error, in log
-        parameters, of the direction that the data determine least; `k_hat` and `effective_draws` belong to laplace.
+        parameters, of the direction that the data determine least; `k_hat`, `effective_draws` and `rounds` (of moving
+        the proposals) belong to laplace.
         """
         found: dict[str, Any] = {
             "problems": list(self.optimum.problems),
@@ -299,7 +300,11 @@ class Fit:
             "distinct_rows": len(self.rows.weights),
         }
         if self.sample is not None:
-            found |= {"k_hat": self.sample.k_hat, "effective_draws": self.sample.effective}
+            found |= {
+                "k_hat": self.sample.k_hat,
+                "effective_draws": self.sample.effective,
+                "rounds": self.sample.rounds,
+            }
         return found
 
     @property

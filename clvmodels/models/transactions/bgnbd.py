@@ -150,7 +150,8 @@ class BGNBD(TransactionModel):
         rate = rng.gamma(r, 1 / alpha, T.shape)
         count, by_chance = _purchases(rng, rate * T, rng.beta(a, b, T.shape))
         # The last of `count` transactions is the `count`-th of all that would have come by chance.
-        last = T * rng.beta(np.maximum(count, 1), by_chance - np.maximum(count, 1) + 1.0, T.shape)
+        order = np.maximum(count, 1)
+        last = T * rng.beta(order, np.maximum(by_chance, 1) - order + 1)
         return count, np.where(count > 0, last, 0.0)
 
     @staticmethod
@@ -191,9 +192,9 @@ def _purchases(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Transactions until the end of the period or death, and how many chance would have brought without death."""
     by_chance = rng.poisson(mean)
-    with np.errstate(divide="ignore"):  # dropout 0: never; dropout 1: after the first
-        until_death = 1 + np.floor(np.log1p(-rng.random(mean.shape)) / np.log1p(-dropout))
-    return np.minimum(by_chance, until_death).astype(np.int64), by_chance
+    with np.errstate(divide="ignore", over="ignore"):  # who hardly ever drops out outlives any period
+        until_death = 1 + np.floor(rng.standard_exponential(mean.shape) / -np.log1p(-dropout))
+    return np.fmin(by_chance, until_death).astype(np.int64), by_chance
 
 
 def _expected_while_alive(

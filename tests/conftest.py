@@ -1,0 +1,74 @@
+"""What several test files use: the data sets, the published fits, and the reference files where they are present."""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import clvmodels as clv
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def shared(name):
+    """Path of a reference file, which only developers and the continuous integration have."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"the reference file {name} is not part of the project")
+    return path
+
+
+def r_package(case):
+    """What an R package computed: one case of the reference file."""
+    return json.loads(shared("reference_r_packages.json").read_text())["cases"][case]
+
+
+@pytest.fixture(scope="session")
+def cdnow_split():
+    """The CDNOW sample as published: calibrated until 1997-09-30, held out for 39 weeks."""
+    log = clv.Transactions(clv.datasets.cdnow_sample(), customer="customer_id", date="date", value="amount")
+    return log.split("1997-09-30", "39 weeks")
+
+
+@pytest.fixture(scope="session")
+def cdnow(cdnow_split):
+    """Calibration summary of the CDNOW sample."""
+    return cdnow_split.calibration
+
+
+@pytest.fixture(scope="session")
+def cdnow_fit(cdnow):
+    """Maximum likelihood of BG/NBD on it."""
+    return clv.BGNBD().fit(cdnow, seed=1)
+
+
+def in_units(summary, *, unit, money=1.0):
+    """The same customers with another unit of time and money."""
+    factor = clv.time.unit_days(summary.unit) / clv.time.unit_days(unit)
+    table = summary.table.copy()
+    table[["recency", "T"]] *= factor
+    values = table.columns.intersection(["monetary_value", "historic_revenue", "first_value"])
+    table[values] *= money
+    return clv.Summary(table, unit, summary.observation_start, summary.observation_end)
+
+
+def simulated_shop(seed, customers=300, weeks=39, params=None, spend=None):
+    """A summary in weeks of a simulated shop, all customers acquired within its first 12 weeks."""
+    rng = np.random.default_rng(seed)
+    T = weeks - np.floor(rng.uniform(0, 84, customers)) / 7
+    params = params or {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}
+    x, t_x = clv.BGNBD.simulate(rng, T, **params)
+    spend = spend or {"p": 6.25, "q": 3.74, "v": 15.44}
+    m_x = clv.GammaGamma.simulate(rng, x, **spend)
+    frame = pd.DataFrame({"frequency": x, "recency": t_x, "T": T, "monetary_value": m_x})
+    return clv.Summary(frame.rename_axis("customer"), "week")
+
+
+def quietly(function, *args, **kwargs):
+    """Call a function whose package warnings are not what the test is about."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return function(*args, **kwargs)

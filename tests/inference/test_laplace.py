@@ -1,0 +1,60 @@
+"""Draws around the mode against posteriors that are known."""
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+import clvmodels as clv
+from clvmodels.inference import laplace
+
+
+def test_draws_have_the_moments_of_a_skewed_posterior():
+    # Gamma(5) in its logarithm: skewed, and unlike the Student-t that proposes.
+    log_density = lambda u: (5 * u - np.exp(u)).sum(axis=1)  # noqa: E731
+    sample = laplace.sample(log_density, np.log([5.0, 5.0]), np.eye(2) / 5, draws=20_000, rng=np.random.default_rng(1))
+    values = np.exp(sample.u)
+    error = np.sqrt(5 / sample.effective)
+    assert values.mean(axis=0) == pytest.approx([5, 5], abs=4 * error)
+    assert np.quantile(values, [0.05, 0.95]) == pytest.approx(stats.gamma(5).ppf([0.05, 0.95]), rel=0.02)
+    assert sample.k_hat < 0.5
+
+
+def test_a_posterior_that_no_student_t_covers_is_refused():
+    # A thin and strongly bent valley.
+    log_density = lambda u: -0.5 * u[:, 0] ** 2 - 5e4 * (u[:, 1] - u[:, 0] ** 2) ** 2  # noqa: E731
+    with pytest.raises(clv.FitError, match=r"not good enough \(k-hat .* of the proposals effective"):
+        laplace.sample(log_density, np.zeros(2), np.diag([1, 1e-5]), draws=1000, rng=np.random.default_rng(2))
+
+
+def test_proposals_move_to_a_posterior_that_is_far_from_its_mode():
+    # The logarithm of a gamma of shape 0.05: a tail to the left that no Student-t around the mode covers.
+    log_density = lambda u: (0.05 * u - np.exp(u)).sum(axis=1)  # noqa: E731
+    sample = laplace.sample(log_density, np.log([0.05]), np.eye(1) / 4, draws=4000, rng=np.random.default_rng(3))
+    assert sample.rounds > 1
+    exact = special.digamma(0.05), np.sqrt(special.polygamma(1, 0.05))
+    assert sample.u.mean() == pytest.approx(exact[0], abs=5 * exact[1] / np.sqrt(sample.effective))
+    assert sample.u.std() == pytest.approx(exact[1], rel=0.1)
+
+
+def test_draws_of_bgnbd_agree_with_a_grid(cdnow):
+    # The posterior of r and alpha at a and b held by sharp priors, integrated on a grid.
+    held = {"a": stats.lognorm(1e-6, scale=0.793), "b": stats.lognorm(1e-6, scale=2.426)}
+    fit = clv.BGNBD(priors=held).fit(cdnow, method="laplace", seed=4, draws=8000)
+    u = np.linspace(-4.5, 4.5, 61)
+    mode = clv.BGNBD(priors=held).fit(cdnow, method="map")
+    r, alpha = (
+        mode.parameters.loc[name, "estimate"] * np.exp(u * width) for name, width in (("r", 0.055), ("alpha", 0.09))
+    )
+    columns, (R, ALPHA) = mode.rows, np.meshgrid(r, alpha, indexing="ij")
+    params = {"r": R.reshape(-1, 1), "alpha": ALPHA.reshape(-1, 1), "a": 0.793, "b": 2.426}
+    log_likelihood = clv.BGNBD.log_likelihood(*columns.columns, **params) @ columns.weights
+    scale = mode.coordinates.scales["time"]
+    log_prior = stats.norm.logpdf(np.log(R), 0, 2) + stats.norm.logpdf(np.log(ALPHA / scale), 0, 2)
+    log_posterior = log_likelihood.reshape(R.shape) + log_prior
+    weights = np.exp(log_posterior - log_posterior.max())
+    weights /= weights.sum()
+    for name, values in (("r", R), ("alpha", ALPHA)):
+        mean = (weights * values).sum()
+        sd = np.sqrt((weights * (values - mean) ** 2).sum())
+        assert fit.parameters.loc[name, "estimate"] == pytest.approx(mean, abs=5 * sd / np.sqrt(8000))
+        assert fit.parameters.loc[name, "se"] == pytest.approx(sd, rel=5 / np.sqrt(2 * 8000))

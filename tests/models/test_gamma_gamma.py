@@ -1,0 +1,121 @@
+"""Gamma-Gamma against the paper, other software, exact identities and edge rows."""
+
+import mpmath
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import r_package, shared
+from scipy import integrate, stats
+
+import clvmodels as clv
+from clvmodels import GammaGamma
+
+PAPER = {"p": 6.25, "q": 3.74, "v": 15.44}  # Fader & Hardie (2013), note 025
+
+
+@pytest.fixture(scope="module")
+def fit(cdnow):
+    return GammaGamma().fit(cdnow, seed=1)
+
+
+def test_maximum_likelihood_on_cdnow_is_as_published(fit):
+    assert fit.parameters["estimate"].round(2).to_dict() == PAPER
+
+
+def test_expected_spend_is_as_published(fit):
+    # lifetimes' tests, customers 1 to 10, whose values go back to the note's.
+    published = [24.65, 18.91, 35.17, 35.17, 35.17, 71.46, 18.91, 35.17, 27.28, 35.17]
+    np.testing.assert_allclose(fit.predict()["expected_spend"].iloc[:10], published, atol=0.01)
+
+
+def test_fit_agrees_with_clvtools(fit):
+    case = r_package("clv__cdnow_0930__gg")
+    refined = case["refined_fit"]
+    assert fit.log_likelihood == pytest.approx(refined["loglik"], abs=1e-8)
+    assert fit.bic == pytest.approx(refined["bic"], abs=1e-7)
+    for ours, theirs in zip(("p", "q", "v"), ("p", "q", "gamma"), strict=True):
+        # The reference stops where its gradient is 2e-7, and its likelihood is flat along p against v.
+        assert fit.parameters.loc[ours, "estimate"] == pytest.approx(refined["coef"][theirs], rel=1e-5)
+        assert fit.parameters.loc[ours, "se"] == pytest.approx(refined["se"][theirs], rel=1e-3)
+    spend = fit.predict()["expected_spend"]
+    np.testing.assert_allclose(spend.iloc[:20], case["predict"]["first20"]["predicted.mean.spending"], rtol=1e-6)
+    assert spend.sum() == pytest.approx(case["predict"]["sums"]["predicted.mean.spending"], rel=1e-6)
+
+
+def test_expected_revenue_agrees_with_clvtools(cdnow):
+    # Its revenue of the period is expected transactions x the spend of its default (less refined) Gamma-Gamma fit.
+    case, spend = r_package("clv__cdnow_0930__bgnbd"), r_package("clv__cdnow_0930__gg")["default_fit"]["coef"]
+    transactions = np.array(case["predict"]["first20"]["CET"])
+    x, m_x = (column[:20] for column in GammaGamma().arrays(cdnow))
+    mean = GammaGamma.conditional_expected_spend(x, m_x, p=spend["p"], q=spend["q"], v=spend["gamma"])
+    revenue = case["predict"]["first20"]["predicted.period.spending"]
+    np.testing.assert_allclose(transactions * mean, revenue, atol=1e-6)
+
+
+def test_fits_to_longer_and_other_logs():
+    log = clv.Transactions(clv.datasets.cdnow_sample(), customer="customer_id", date="date", value="amount")
+    # Notebooks of abdullahau/customer-analytics, 78 weeks, by a general-purpose optimiser: four digits.
+    np.testing.assert_allclose(
+        GammaGamma().fit(log.summary()).parameters["estimate"], [4.6823, 4.1904, 24.4006], rtol=1e-3
+    )
+    trips = pd.read_csv(shared("apparel/apparel_trans.csv.gz"))
+    log = clv.Transactions(trips, customer="id", date="date", value="price")
+    # The CLVTools paper (arXiv 2602.09845).
+    early = GammaGamma().fit(log.summary(until=pd.Timestamp(trips["date"].min()) + pd.Timedelta(weeks=104)))
+    np.testing.assert_allclose(early.parameters["estimate"], [3.099, 5.654, 56.504], rtol=2e-4)
+    assert early.log_likelihood == pytest.approx(-1670.663, abs=1e-3)
+    spend = GammaGamma().fit(log.summary()).predict()["expected_spend"]
+    np.testing.assert_allclose(spend.loc[[1, 10, 100]], [77.79363, 36.04491, 37.23417], rtol=1e-5)
+
+
+def test_log_likelihood_is_the_mixture_over_customers():
+    # m_x of x gamma transactions is Gamma(p x, nu x); nu ~ Gamma(q, v). Integrated numerically.
+    p, q, v = 2.5, 3.1, 20.0
+    for x, m_x in [(1, 12.0), (4, 33.0)]:
+        density, _ = integrate.quad(
+            lambda nu, x=x, m_x=m_x: (
+                stats.gamma.pdf(m_x, p * x, scale=1 / (nu * x)) * stats.gamma.pdf(nu, q, scale=1 / v)
+            ),
+            0, np.inf, epsabs=0, epsrel=1e-11,
+        )  # fmt: skip
+        assert GammaGamma.log_likelihood(x, m_x, p=p, q=q, v=v) == pytest.approx(np.log(density), rel=1e-9)
+
+
+def test_log_likelihood_of_a_frequent_buyer_keeps_its_digits():
+    p, q, v = PAPER.values()
+    x, m_x = 5000, 0.01
+    with mpmath.workdps(50):
+        exact = (
+            mpmath.loggamma(p * x + q) - mpmath.loggamma(p * x) - mpmath.loggamma(q) + q * mpmath.log(v)
+            + (p * x - 1) * mpmath.log(m_x) + p * x * mpmath.log(x) - (p * x + q) * mpmath.log(v + x * m_x)
+        )  # fmt: skip
+    assert GammaGamma.log_likelihood(x, m_x, p=p, q=q, v=v) == pytest.approx(float(exact), rel=1e-8)
+
+
+def test_without_repeats_the_population_mean_and_with_many_ones_own():
+    mean = GammaGamma.expected_spend_new(**PAPER)
+    assert GammaGamma.conditional_expected_spend(0, 0.0, **PAPER) == mean
+    assert mean == pytest.approx(PAPER["p"] * PAPER["v"] / (PAPER["q"] - 1))
+    assert GammaGamma.conditional_expected_spend(5000, 80.0, **PAPER) == pytest.approx(80, rel=1e-3)
+
+
+def test_expected_spend_is_the_mean_of_the_posterior():
+    # E[p / nu | x, m] with nu ~ Gamma(p x + q, v + x m).
+    x, m_x, (p, q, v) = 3, 22.0, PAPER.values()
+    posterior = stats.invgamma(p * x + q, scale=v + x * m_x)
+    assert GammaGamma.conditional_expected_spend(x, m_x, **PAPER) == pytest.approx(p * posterior.mean(), rel=1e-12)
+
+
+def test_means_of_zero_stay_out_of_the_fit_and_are_counted(cdnow):
+    table = cdnow.table.copy()
+    free = table.index[table["frequency"] > 0][:3]
+    table.loc[free, "monetary_value"] = 0.0
+    with pytest.warns(clv.DataWarning, match="leaves 3 customers out of its fit"):
+        fit = GammaGamma().fit(clv.Summary(table, "week"))
+    assert fit.predict().loc[free, "expected_spend"].between(0, 35).all()
+
+
+def test_a_summary_without_values_is_refused():
+    frame = pd.DataFrame({"frequency": [1, 2, 3], "recency": [1, 2, 3], "T": [4, 4, 4]})
+    with pytest.raises(clv.DataError, match="needs the column 'monetary_value'; give the transactions a value= column"):
+        GammaGamma().fit(clv.Summary(frame, "week"))

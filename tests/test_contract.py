@@ -1,0 +1,343 @@
+"""What every model keeps, over `models.ALL`: a new model joins the list and is tested."""
+
+import inspect
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import in_units, quietly, simulated_shop
+from scipy import stats
+
+import clvmodels as clv
+from clvmodels.models import ALL, BGNBD, GammaGamma
+from clvmodels.models.base import METHODS
+from clvmodels.models.spend.base import SpendModel
+from clvmodels.models.transactions.base import TransactionModel
+
+TRUTH = {
+    BGNBD: {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426},
+    GammaGamma: {"p": 6.25, "q": 3.74, "v": 15.44},
+}
+FORMULAS = {
+    TransactionModel: [
+        "log_likelihood", "p_alive", "p_purchase", "expected_transactions_new", "expected_transactions_alive",
+        "simulate", "simulate_future",
+    ],
+    SpendModel: [
+        "log_likelihood", "expected_spend_new", "conditional_expected_spend", "simulate", "simulate_future",
+    ],
+}  # fmt: skip
+EDGES = {
+    TransactionModel: np.array([
+        [0, 0, 0], [0, 0, 39], [1, 39, 39], [1, 1 / 7, 39], [2, 30.43, 38.86], [40, 38, 39], [5000, 38.9, 39],
+        [5000, 39, 39],
+    ]).T,
+    SpendModel: np.array([[1, 0.01], [1, 35.0], [7, 71.0], [5000, 20.0], [3, 1e6]]).T,
+}  # fmt: skip
+
+every_model = pytest.mark.parametrize("model", ALL, ids=lambda model: model.__name__)
+every_method = pytest.mark.parametrize("method", METHODS)
+transaction_models = pytest.mark.parametrize(
+    "model", [model for model in ALL if issubclass(model, TransactionModel)], ids=lambda model: model.__name__
+)
+spend_models = pytest.mark.parametrize(
+    "model", [model for model in ALL if issubclass(model, SpendModel)], ids=lambda model: model.__name__
+)
+
+
+def family(model):
+    return TransactionModel if issubclass(model, TransactionModel) else SpendModel
+
+
+def draws_of(model, size, seed=0):
+    """Draws (S, 1) of the parameters around the truth, inside their support."""
+    rng = np.random.default_rng(seed)
+    return {
+        param.name: param.lower + (TRUTH[model][param.name] - param.lower) * np.exp(rng.normal(0, 0.2, (size, 1)))
+        for param in model.params
+    }
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return simulated_shop(seed=11, customers=1500)
+
+
+# Formulas
+
+
+@every_model
+def test_formulas_take_exactly_the_declared_parameters(model):
+    declared = {param.name for param in model.params}
+    assert set(TRUTH[model]) == declared
+    for name in FORMULAS[family(model)]:
+        signature = inspect.signature(getattr(model, name)).parameters.values()
+        assert {p.name for p in signature if p.kind is p.KEYWORD_ONLY} == declared, name
+
+
+@every_model
+def test_draws_broadcast_and_equal_a_loop(model):
+    rows, draws = EDGES[family(model)], draws_of(model, 5)
+    formulas = [model.log_likelihood]
+    if family(model) is TransactionModel:
+        formulas += [
+            model.p_alive,
+            lambda *rows, **params: model.p_purchase(39.0, *rows, **params),
+            lambda *rows, **params: model.conditional_expected_transactions(39.0, *rows, **params),
+        ]
+    else:
+        formulas += [model.conditional_expected_spend]
+    for formula in formulas:
+        together = formula(*rows, **draws)
+        assert together.shape == (5, rows.shape[1])
+        for s in range(5):
+            for n in range(rows.shape[1]):
+                alone = formula(*rows[:, n], **{name: float(value[s, 0]) for name, value in draws.items()})
+                np.testing.assert_allclose(together[s, n], alone, rtol=1e-10)
+
+
+@every_model
+def test_arrays_and_tensors_agree(model):
+    from pytensor import tensor
+
+    rows, draws = EDGES[family(model)], draws_of(model, 3)
+    formulas = [model.log_likelihood]
+    if family(model) is TransactionModel:
+        formulas.append(model.p_alive)
+    symbols = {name: tensor.tensor(name, shape=(None, 1), dtype="float64") for name in draws}
+    for formula in formulas:
+        graph = formula(*rows, **symbols)
+        value = graph.eval({symbols[name]: draws[name] for name in draws}, mode="FAST_COMPILE")
+        # Tensors take differences of log-gammas where arrays add logarithms: 5000 log(5000) to 16 digits.
+        np.testing.assert_allclose(value, formula(*rows, **draws), rtol=1e-10, atol=1e-10)
+
+
+@every_model
+def test_edge_rows_are_finite(model):
+    rows, draws = EDGES[family(model)], draws_of(model, 50)
+    assert np.isfinite(model.log_likelihood(*rows, **draws)).all()
+
+
+@transaction_models
+def test_probabilities_are_probabilities_and_expectations_rise_from_zero(model):
+    rows, draws = EDGES[TransactionModel], draws_of(model, 20)
+    alive = np.broadcast_to(model.p_alive(*rows, **draws), (20, rows.shape[1]))
+    buys = model.p_purchase(39.0, *rows, **draws)
+    assert ((alive >= 0) & (alive <= 1)).all()
+    assert ((buys >= 0) & (buys <= alive)).all()
+    expected = [model.conditional_expected_transactions(t, *rows, **draws) for t in (0, 1e-6, 1, 39, 520)]
+    assert (expected[0] == 0).all()
+    assert all((later >= earlier).all() for earlier, later in itertools.pairwise(expected))
+    assert (expected[3] >= buys * (1 - 1e-12)).all()  # one purchase at least, if any
+
+
+# Simulation against formulas
+
+
+def assert_within(mean, draws, formula, errors=4):
+    standard_error = draws.std(axis=0) / np.sqrt(len(draws))
+    assert (np.abs(mean - formula) <= errors * standard_error + 1e-12).all()
+
+
+@transaction_models
+def test_simulated_futures_have_the_means_of_the_formulas(model):
+    rows = EDGES[TransactionModel][:, :6]
+    params = {name: np.full((40_000, 1), value) for name, value in TRUTH[model].items()}
+    counts, times = model.simulate_future(np.random.default_rng(1), 39.0, *rows, **params)
+    assert_within(counts.mean(axis=0), counts, model.conditional_expected_transactions(39.0, *rows, **TRUTH[model]))
+    buys = counts > 0
+    assert_within(buys.mean(axis=0), buys, model.p_purchase(39.0, *rows, **TRUTH[model]))
+    assert len(times) == counts.sum()
+    assert ((times > 0) & (times <= 39)).all()
+    # Their times: how many come within the first 13 weeks.
+    cell = np.repeat(np.arange(counts.size), counts.ravel())
+    early = np.bincount(cell, times <= 13, minlength=counts.size).reshape(counts.shape)
+    assert_within(early.mean(axis=0), early, model.conditional_expected_transactions(13.0, *rows, **TRUTH[model]))
+
+
+@transaction_models
+def test_simulated_pasts_have_the_mean_of_the_formula_and_the_likelihood_of_the_model(model):
+    T = np.full(60_000, 39.0)
+    x, t_x = model.simulate(np.random.default_rng(2), T, **TRUTH[model])
+    assert ((t_x <= T) & ((t_x > 0) == (x > 0))).all()
+    assert_within(x.mean(), x[:, None], model.expected_transactions_new(39.0, **TRUTH[model]))
+    # The score has mean zero at the truth, if the simulator and the likelihood belong to one model.
+    for name, value in TRUTH[model].items():
+        step = 1e-4 * value
+        up, down = (model.log_likelihood(x, t_x, T, **(TRUTH[model] | {name: value + sign * step})) for sign in (1, -1))
+        score = (up - down) / (2 * step)
+        assert abs(score.mean()) < 4 * score.std() / np.sqrt(len(score)), name
+
+
+@transaction_models
+def test_the_average_conditional_expectation_is_the_unconditional_increment(model):
+    T = np.full(60_000, 39.0)
+    x, t_x = model.simulate(np.random.default_rng(3), T, **TRUTH[model])
+    expected = model.conditional_expected_transactions(39.0, x, t_x, T, **TRUTH[model])
+    both, first = (model.expected_transactions_new(t, **TRUTH[model]) for t in (78.0, 39.0))
+    assert_within(expected.mean(), expected[:, None], both - first)
+
+
+@spend_models
+def test_simulated_spend_has_the_mean_of_the_formula(model):
+    x, m_x = np.array([0.0, 1, 7]), np.array([0.0, 35, 71])
+    params = {name: np.full((40_000, 1), value) for name, value in TRUTH[model].items()}
+    counts = np.broadcast_to([1, 2, 1], (40_000, 3))
+    values = model.simulate_future(np.random.default_rng(4), x, m_x, counts, **params)
+    cell = np.repeat(np.arange(counts.size), counts.ravel())
+    sums = np.bincount(cell, values, minlength=counts.size).reshape(counts.shape)
+    expected = counts[0] * model.conditional_expected_spend(x, m_x, **TRUTH[model])
+    assert_within(sums.mean(axis=0), sums, expected)
+
+
+@spend_models
+def test_simulated_past_spend_has_the_mean_of_the_formula(model):
+    x = np.tile([1, 5], 30_000)
+    m_x = model.simulate(np.random.default_rng(5), x, **TRUTH[model])
+    assert_within(m_x.mean(), m_x[:, None], model.expected_spend_new(**TRUTH[model]))
+
+
+@transaction_models
+def test_the_variance_of_a_total_is_the_sum_of_variances(model, shop):
+    # Given the parameters customers are independent: no draw may be shared by customers with equal rows.
+    few = clv.Summary(shop.table.iloc[np.repeat(np.arange(10), 30)].reset_index(drop=True), "week")
+    fit = quietly(model().fit, shop, method="laplace", seed=3)
+    point = {name: np.full((4000, 1), value) for name, value in TRUTH[model].items()}
+    counts, _ = model.simulate_future(np.random.default_rng(6), 39.0, *fit.model.arrays(few), **point)
+    ratio = counts.sum(axis=1).var() / counts.var(axis=0).sum()
+    assert ratio == pytest.approx(1, abs=4 * np.sqrt(2 / 4000))
+    # And through the package: 30 copies of 10 customers, whose draws shared would be sqrt(30) times wider.
+    total = fit.total(few, horizon=39, interval=0.9)
+    alone = sum(
+        np.square(np.diff(fit.total(clv.Summary(few.table.iloc[[i]], "week"), horizon=39, interval=0.9)[
+            ["transactions_lower", "transactions_upper"]].to_numpy()).item()) for i in range(0, 300, 30)
+    )  # fmt: skip
+    width = np.diff(total[["transactions_lower", "transactions_upper"]].to_numpy()).item()
+    assert width < 2.5 * np.sqrt(30 * alone)
+
+
+# Fits
+
+
+@every_model
+def test_equal_rows_count_as_weights(model, shop):
+    fit = quietly(model().fit, shop)
+    direct = model.log_likelihood(*spend_rows(model, shop), **fit.parameters["estimate"]).sum()
+    assert fit.log_likelihood == pytest.approx(direct, rel=1e-12)
+    twice = clv.Summary(pd.concat([shop.table, shop.table], ignore_index=True), "week")
+    again = quietly(model().fit, twice)
+    np.testing.assert_allclose(again.parameters["estimate"], fit.parameters["estimate"], rtol=1e-8)
+    np.testing.assert_allclose(again.parameters["se"], fit.parameters["se"] / np.sqrt(2), rtol=1e-6)
+
+
+def spend_rows(model, data):
+    """The rows that the likelihood is made of."""
+    columns = model().arrays(data)
+    keep = columns[0] > 0 if family(model) is SpendModel else slice(None)
+    return [column[keep] for column in columns]
+
+
+@every_model
+@every_method
+def test_units_change_only_the_parameters_that_carry_them(model, method, shop):
+    fit = quietly(model().fit, shop, method=method, seed=5)
+    for unit, money in [("day", 100.0), ("year", 1.0), ("month", 1e-3)]:
+        other = quietly(model().fit, in_units(shop, unit=unit, money=money), method=method, seed=5)
+        factor = {"time": clv.time.unit_days("week") / clv.time.unit_days(unit), "money": money, None: 1.0}
+        for param in model.params:
+            ratio = other.parameters.loc[param.name] / fit.parameters.loc[param.name]
+            np.testing.assert_allclose(ratio, factor[param.carries], rtol=1e-6)
+
+
+@transaction_models
+@every_method
+def test_predictions_do_not_depend_on_the_unit(model, method, shop):
+    ours, other = (
+        quietly(model().fit, data, method=method, seed=5).predict(horizon="39 weeks", interval=0.9)
+        for data in (shop, in_units(shop, unit="year"))
+    )
+    np.testing.assert_allclose(ours, other, rtol=1e-6)
+
+
+@every_model
+@every_method
+def test_the_fit_recovers_the_parameters_that_made_the_data(model, method):
+    shop = simulated_shop(seed=7, customers=8000)
+    table = quietly(model().fit, shop, method=method, seed=1).parameters
+    truth = np.array([TRUTH[model][param.name] for param in model.params])
+    assert (np.abs(table["estimate"] - truth) < 4 * table["se"]).all()
+    assert ((table["lower"] < table["estimate"]) & (table["estimate"] < table["upper"])).all()
+
+
+@every_model
+def test_the_same_call_gives_the_same_table(model, shop):
+    first, second = (quietly(model().fit, shop, method="laplace", seed=9) for _ in range(2))
+    pd.testing.assert_frame_equal(first.parameters, second.parameters)
+    other = quietly(model().fit, shop, method="laplace", seed=10)
+    assert not first.parameters.equals(other.parameters)
+    kept = quietly(model().fit, shop, method="laplace")
+    again = quietly(model().fit, shop, method="laplace", seed=kept.seed)
+    pd.testing.assert_frame_equal(kept.parameters, again.parameters)
+
+
+@every_model
+def test_a_sharp_prior_decides_and_is_in_the_units_of_the_user(model, shop):
+    for param in model.params:
+        centre = 3.0 * TRUTH[model][param.name]
+        prior = stats.lognorm(1e-4, scale=centre)
+        for unit in ("week", "day"):
+            fit = quietly(model(priors={param.name: prior}).fit, in_units(shop, unit=unit), method="map")
+            assert fit.parameters.loc[param.name, "estimate"] == pytest.approx(centre, rel=1e-3)
+
+
+@every_model
+def test_a_specification_says_where_results_come_from(model):
+    with pytest.raises(AttributeError, match=r"holds no results: use fit = model\.fit\(data\), then fit\.parameters"):
+        model().parameters  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        model().nonsense  # noqa: B018
+
+
+@every_model
+def test_wrong_arguments_are_named(model, shop):
+    with pytest.raises(ValueError, match="has no parameter 'gamma'; it has"):
+        model(priors={"gamma": stats.norm()})
+    with pytest.raises(ValueError, match="has no logpdf"):
+        model(priors={model.params[0].name: 3.0})
+    with pytest.raises(ValueError, match="method must be one of 'ml', 'map', 'laplace'; got 'mcmc'"):
+        model().fit(shop, method="mcmc")
+    with pytest.raises(ValueError, match="draws must be a whole number"):
+        model().fit(shop, draws=10)
+    with pytest.raises(clv.DataError, match="fit needs a Summary, got DataFrame"):
+        model().fit(shop.table)
+
+
+@every_model
+def test_a_fit_is_frozen_and_leaves_its_data_alone(model, shop):
+    before = shop.table.copy()
+    fit = quietly(model().fit, shop)
+    pd.testing.assert_frame_equal(shop.table, before)
+    with pytest.raises(AttributeError):
+        fit.seed = 3
+
+
+@transaction_models
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ({"frequency": [2], "recency": [10.0], "T": [20.0]}, "1 customer cannot carry the 4 parameters"),
+        ({"frequency": [0] * 9, "recency": [0.0] * 9, "T": [20.0] * 9}, "frequency is 0 for all 9 customers: nobody"),
+        ({"frequency": [0] * 9, "recency": [0.0] * 9, "T": [0.0] * 9}, "T is 0 for all 9 customers"),
+    ],
+)
+def test_data_that_cannot_carry_a_fit_are_refused(model, rows, sentence):
+    with pytest.raises(clv.DataError, match=sentence):
+        model().fit(clv.Summary(pd.DataFrame(rows), "week"))
+
+
+@spend_models
+def test_spend_without_repeats_is_refused(model):
+    frame = pd.DataFrame({"frequency": [0] * 5, "recency": [0.0] * 5, "T": [9.0] * 5, "monetary_value": [0.0] * 5})
+    with pytest.raises(clv.DataError, match="0 customers with a repeat transaction worth more than 0"):
+        model().fit(clv.Summary(frame, "week"))
