@@ -44,8 +44,8 @@ BadRows = Annotated[
 Until = Annotated[str | None, typer.Option(help="Last day observed (the last date in the log).", metavar="DATE")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 
-# An option as the sentences of the package write it, `name=` or `name=True`, but not within a path.
-_OPTION = re.compile(r"(?<![^\s(])(date_format|bad_rows|refunds|value|until|method|horizon|overwrite)=(?:True\b)?")
+# An option as the sentences of the package write it, such as `until=` or `method='map'`, but not within a path.
+_OPTION = re.compile(r"(?<![^\s(])(date_format|bad_rows|refunds|value|until|method|overwrite)=(?:True\b)?(?=(['\w])?)")
 
 
 def main() -> None:
@@ -93,7 +93,7 @@ def demo(
         made.comparison.loc[("revenue", name), :] for name in (workflow.DEMO_BASELINE, workflow.DEMO_MODEL)
     )
     _say(
-        f"\nOf the {simple['actual']:,.0f} dollars that came in the held-out weeks, the simple formula missed the total "
+        f"\nOf the {simple['actual']:,.0f} dollars of the held-out weeks, the simple formula missed the total "
         f"by {simple['bias']:+.0%}, the model by {model['bias']:+.0%}. The tenth of the customers that the model puts "
         f"first brought {model['top_decile']:.0%} of them; the simple formula cannot tell customers apart."
         f"\nEach customer's year, with intervals: {made.prediction.file} and {made.csv}"
@@ -243,7 +243,7 @@ def _reporting() -> Iterator[Callable[[str], None]]:
 
 
 def _as_option(found: re.Match[str]) -> str:
-    return f"--{found[1].replace('_', '-')}{'' if found[0].endswith('True') else ' '}"
+    return f"--{found[1].replace('_', '-')}{' ' if found[2] else ''}"
 
 
 def _show_comparison(comparison: pd.DataFrame, title: str) -> None:

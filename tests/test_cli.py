@@ -1,0 +1,262 @@
+import inspect
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import clvmodels as clv
+from clvmodels import cli, workflow
+
+COLUMNS = ("--customer", "id", "--date", "day", "--value", "amount")
+
+
+@pytest.fixture(autouse=True)
+def terminal_of_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture(scope="module")
+def lines():
+    """60 customers with a purchase on a tenth of 200 days; the first two ids have leading zeros."""
+    rng = np.random.default_rng(2)
+    days = pd.date_range("2024-01-01", periods=200).strftime("%Y-%m-%d")
+    customer, day = np.nonzero(rng.random((60, 200)) < rng.gamma(1, 0.1, (60, 1)))
+    ids = [f"{number:03d}" for number in range(60)]
+    return pd.DataFrame(
+        {
+            "id": np.take(ids, customer),
+            "day": days[day],
+            "amount": rng.gamma(3, 10, len(day)).round(2),
+            "quantity": rng.integers(1, 9, len(day)),
+            "price": 0.5,
+        }
+    )
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, lines):
+    """The working directory, with the log in it."""
+    monkeypatch.chdir(tmp_path)
+    lines.to_csv("orders.csv", index=False)
+    return tmp_path
+
+
+def call(*arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return CliRunner().invoke(cli.app, [*map(str, arguments)])
+
+
+def fits(text):
+    return max(map(len, text.splitlines())) <= 80
+
+
+def test_predict_writes_a_row_for_each_customer_and_shows_the_total(folder, lines):
+    ran = call("predict", "orders.csv", *COLUMNS, "--horizon", "8 weeks", "--margin", "0.3", "--seed", "3")
+    assert ran.exit_code == 0
+    table = pd.read_parquet("clv.parquet").set_index("id")
+    assert sorted(table.index) == sorted(lines["id"].unique())
+    assert fits(ran.stdout)
+    assert f"8 weeks after 2024-07-18, {len(table)} customers together" in ran.stdout
+    assert re.search(rf"transactions +{table['expected_transactions'].sum():,.0f} +[\d,]+ to [\d,]+", ran.stdout)
+    assert "clv: 30% of the revenue, discounted at 0.0% a year" in ran.stdout
+    assert "clv.parquet" in ran.stdout
+
+
+def test_quantity_and_price_are_multiplied(folder, lines):
+    columns = ("--customer", "id", "--date", "day", "--value", "quantity", "--value", "price")
+    ran = call("audit", "orders.csv", *columns)
+    assert ran.exit_code == 0
+    ran = call("predict", "orders.csv", *columns, "--output", "clv.csv", "--method", "map")
+    assert ran.exit_code == 0
+    spent = pd.read_csv("clv.csv", dtype={"id": str}).set_index("id")["historic_revenue"]
+    assert spent.to_dict() == (0.5 * lines.groupby("id")["quantity"].sum()).to_dict()
+
+
+def test_audit_shows_its_table(folder):
+    ran = call("audit", "orders.csv", *COLUMNS)
+    assert ran.exit_code == 0
+    assert fits(ran.stdout)
+    expected = clv.Transactions("orders.csv", customer="id", date="day", value="amount").audit()
+    assert ran.stdout == f"{expected}\n"
+
+
+def test_the_value_is_not_needed_for_an_audit(folder):
+    assert call("audit", "orders.csv", "--customer", "id", "--date", "day").exit_code == 0
+
+
+def test_demo_shows_the_comparison_the_total_and_what_comes_next(monkeypatch):
+    index = pd.MultiIndex.from_product(
+        [("transactions", "revenue"), (workflow.DEMO_BASELINE, workflow.DEMO_MODEL)], names=["outcome", "model"]
+    )
+    columns = ["actual", "predicted", "bias", "mae", "rmse", "spearman", "top_decile"]
+    comparison = pd.DataFrame(
+        [
+            [19684.0, 48083.4, 1.443, 1.93, 2.62, np.nan, 0.1],
+            [19684.0, 16877.1, -0.143, 0.82, 1.73, 0.44, 0.456],
+            [776961.1, 1729642.3, 1.226, 76.38, 131.41, np.nan, 0.1],
+            [776961.1, 642539.0, -0.173, 32.68, 92.94, 0.42, 0.516],
+        ],
+        index=index,
+        columns=columns,
+    )
+    total = pd.DataFrame({"expected_transactions": [21354.1], "expected_revenue": [829643.9], "clv": [237800.2]})
+    for name in ("transactions", "revenue", "clv"):
+        total[[f"{name}_lower", f"{name}_upper"]] = 20869.0, 852040.2
+    total.attrs = {"horizon": "1 year", "observation_end": "1998-06-30", "interval": 0.9, "notes": ["a note"]}
+    total.attrs |= {"margin": 0.3, "discount_rate": 0.1}
+    prediction = workflow.Prediction(pd.DataFrame(index=range(23570)), total, Path("clv.parquet"))
+    made = workflow.Demo(comparison, prediction, Path("clv.csv"))
+    monkeypatch.setattr(workflow, "demo", lambda folder, **options: made)
+    ran = call("demo")
+    assert ran.exit_code == 0
+    assert fits(ran.stdout)
+    assert "…" not in ran.stdout
+    for line in (
+        r"revenue: actual +776,961",
+        r"  simple formula +1,729,642 +\+122\.6% +76\.38 +131\.41 +- +10\.0%",
+        r"  BG/NBD \+ Gamma-Gamma +642,539 +-17\.3% +32\.68 +92\.94 +0\.42 +51\.6%",
+        r"1 year after 1998-06-30, 23,570 customers together",
+        r"clv +237,800 +20,869 to 852,040",
+        r"clv: 30% of the revenue, discounted at 10\.0% a year",
+        r"Note: a note",
+        r"\+123%, the model by -17%",
+        r"clv\.parquet and clv\.csv",
+    ):
+        assert re.search(line, ran.stdout), line
+
+
+def test_warnings_are_notes_of_one_line_said_once(folder, lines, monkeypatch):
+    lines.assign(id=lines["id"].where(lines.index != 5)).to_csv("orders.csv", index=False)
+    ran = call("predict", "orders.csv", *COLUMNS, "--method", "map")
+    assert ran.exit_code == 0
+    notes = ran.stderr.splitlines()
+    assert all(note.startswith("Note: ") for note in notes)
+    assert sum("id is missing in 1 of" in note for note in notes) == 1
+    assert sum("BG/NBD assumes" in note for note in notes) == 1
+
+
+ISO = ["2024-01-01", "2024-02-01", "2024-03-01"]
+
+
+def log(ids, days, amounts=1.0):
+    return pd.DataFrame({"id": ids, "day": days, "amount": amounts}).to_csv(index=False)
+
+
+BAD_LOGS = {
+    "missing column": (log(["a"], ISO[:1]).replace("amount", "amout"), "no column 'amount'; did you mean 'amout'?"),
+    "ambiguous dates": (log([*"aab"], ["01/02/2024"] * 3), "3 of 3 lines: '01/02/2024' (customer a)"),
+    "advice as options": (log([*"aab"], ["01/02/2024"] * 3), "--date-format (such as '%d/%m/%Y'), or leave them out"),
+    "values that are no numbers": (log([*"aab"], ISO, ["1", "2", "inf"]), "amount is missing or not finite in 1 of 3"),
+    "no rows": ("id,day,amount\n", "has columns but no rows"),
+    "empty file": ("", "orders.csv is an empty file"),
+    "one customer": (log([*"aaa"], ISO), "1 customer"),
+    "nobody repeats": (log([*"abcdef"], ISO * 2), "frequency is 0 for all 6 customers"),
+    "all dates equal": (log([*"abcdef"], ISO[:1] * 6), "T is 0 for all 6 customers"),
+}
+
+BAD_OPTIONS = {
+    "missing file": (["missing.csv", *COLUMNS], "missing.csv"),
+    "unknown kind of file": (["orders.xls", *COLUMNS], "orders.xls is neither CSV nor Parquet"),
+    "unknown column": (["orders.csv", *COLUMNS, "--order", "ordr"], "there is no column 'ordr'"),
+    "three values": (["orders.csv", *COLUMNS, *COLUMNS[4:], "--value", "price"], "value must be a column or a pair"),
+    "unknown unit": (["orders.csv", *COLUMNS, "--unit", "weeks"], "unknown unit 'weeks'; use one of 'day', 'week'"),
+    "unknown method": (["orders.csv", *COLUMNS, "--method", "best"], "method must be one of"),
+    "unknown policy": (["orders.csv", *COLUMNS, "--refunds", "net"], "unknown refunds 'net'"),
+    "zero horizon": (["orders.csv", *COLUMNS, "--horizon", "0 weeks"], "must be at least one day after"),
+    "horizon without unit": (["orders.csv", *COLUMNS, "--horizon", "39"], "write it like '39 weeks'"),
+    "end outside the data": (["orders.csv", *COLUMNS, "--until", "2001-01-01"], "is before the data, which run from"),
+    "end not a date": (["orders.csv", *COLUMNS, "--until", "yesterday"], "until must be a date"),
+    "interval of one": (["orders.csv", *COLUMNS, "--interval", "1"], "interval must lie strictly between"),
+    "margin of zero": (["orders.csv", *COLUMNS, "--margin", "0"], "margin must be a positive share"),
+    "existing output": (["orders.csv", *COLUMNS, "--output", "old.csv"], "old.csv exists; replace it with --overwrite"),
+    "missing folder": (["orders.csv", *COLUMNS, "--output", "no/clv.csv"], "there is no folder no"),
+    "folder that is a file": (["orders.csv", *COLUMNS, "--output", "old.csv/a.csv"], "there is no folder old.csv"),
+    "unknown ending": (["orders.csv", *COLUMNS, "--output", "clv.xlsx"], "use one of .parquet, .csv, .duckdb"),
+}
+
+
+def assert_refused(ran, sentence, folder, before):
+    assert ran.exit_code == 2
+    *notes, error = ran.stderr.splitlines()
+    assert all(note.startswith("Note: ") for note in notes)
+    assert error.startswith("Error: ")
+    assert sentence in error
+    assert "Traceback" not in ran.output
+    assert ran.stdout == ""
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(("text", "sentence"), BAD_LOGS.values(), ids=BAD_LOGS)
+def test_a_bad_log_is_refused_in_one_sentence(folder, text, sentence):
+    Path("orders.csv").write_text(text)
+    before = sorted(folder.iterdir())
+    assert_refused(call("predict", "orders.csv", *COLUMNS), sentence, folder, before)
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD_OPTIONS.values(), ids=BAD_OPTIONS)
+def test_a_bad_option_is_refused_in_one_sentence(folder, arguments, sentence):
+    Path("old.csv").touch()
+    before = sorted(folder.iterdir())
+    assert_refused(call("predict", *arguments), sentence, folder, before)
+
+
+def test_demo_refuses_existing_files(folder):
+    Path("clv.csv").touch()
+    before = sorted(folder.iterdir())
+    assert_refused(call("demo"), "clv.csv exists; replace it with --overwrite", folder, before)
+
+
+def test_audit_refuses_what_is_no_log(folder):
+    before = sorted(folder.iterdir())
+    assert_refused(call("audit", "missing.csv", *COLUMNS), "missing.csv", folder, before)
+
+
+def test_a_missing_option_is_named(folder):
+    ran = call("predict", "orders.csv", "--customer", "id", "--date", "day")
+    assert ran.exit_code == 2
+    assert "Missing option '--value'" in ran.stderr
+
+
+def test_a_fit_that_cannot_be_used_is_refused_in_one_sentence(folder, monkeypatch):
+    def predict(*args, **options):
+        raise clv.FitError("the draws are not to be trusted; try method='map'")
+
+    monkeypatch.setattr(workflow, "predict", predict)
+    before = sorted(folder.iterdir())
+    assert_refused(call("predict", "orders.csv", *COLUMNS), "try --method 'map'", folder, before)
+
+
+def test_a_path_that_looks_like_an_option_is_left_alone():
+    assert cli._OPTION.sub(cli._as_option, "there is no file /logs/value=2/x.csv; give until=") == (
+        "there is no file /logs/value=2/x.csv; give --until"
+    )
+
+
+@pytest.mark.parametrize("command", ["demo", "audit", "predict"])
+def test_help_reads_well(command):
+    ran = call(command, "--help")
+    assert ran.exit_code == 0
+    assert fits(ran.stdout)
+    assert f"Example: clvmodels {command} " in ran.stdout
+    for option in inspect.signature(getattr(cli, command)).parameters.keys() - {"source", "folder"}:
+        assert f"--{option.replace('_', '-')} " in ran.stdout
+
+
+def test_the_commands_are_listed_in_full():
+    ran = call("--help")
+    assert ran.exit_code == 0
+    assert fits(ran.stdout)
+    assert re.findall(r"^  (\w+) {2,}[A-Z].*\.$", ran.stdout, re.MULTILINE) == ["demo", "audit", "predict"]
+    assert "..." not in ran.stdout.partition("Commands:")[2]
+
+
+def test_the_program_runs_as_a_module_and_tells_its_version():
+    run = subprocess.run([sys.executable, "-m", "clvmodels", "--version"], capture_output=True, text=True, check=True)
+    assert run.stdout == f"clvmodels {clv.__version__}\n"
