@@ -75,7 +75,7 @@ def clvmodels(
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where clv.parquet and clv.csv are written.")] = Path("."),
     overwrite: Overwrite = False,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 1,
 ) -> None:
     """Show the whole way on real data: 23,570 customers of CDNOW.
 
@@ -95,9 +95,10 @@ def demo(
     _say(
         f"\nOf the {simple['actual']:,.0f} dollars of the held-out weeks, the simple formula missed the total "
         f"by {simple['bias']:+.0%}, the model by {model['bias']:+.0%}. The tenth of the customers that the model puts "
-        f"first brought {model['top_decile']:.0%} of them; the simple formula cannot tell customers apart."
+        f"first brought {model['top_decile']:.0%} of them; the simple formula cannot tell customers apart. "
+        "The intervals allow for chance and for parameters that the data leave open, not for a model that is off."
         f"\nEach customer's year, with intervals: {made.prediction.file} and {made.csv}"
-        "\nNext, with your own orders: clvmodels audit --help, then clvmodels predict --help"
+        "\nNext, with your own orders: clvmodels audit --help, clvmodels predict --help"
     )
 
 
@@ -163,7 +164,7 @@ def predict(
         "clv.parquet"
     ),
     overwrite: Overwrite = False,
-    seed: Annotated[int | None, typer.Option(help="Seed of the draws; the file says which was used.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the draws; the file says which was used.", min=0)] = None,
 ) -> None:
     r"""Predict the value of each customer of a log, with intervals.
 
@@ -207,9 +208,8 @@ def _reporting() -> Iterator[Callable[[str], None]]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True, highlight=False, markup=False)
-    spinner = SpinnerColumn(finished_text="✓")
-    bar = Progress(spinner, TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
-    bar.disable = not console.is_terminal
+    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
+    bar = Progress(*columns, console=console, disable=not console.is_terminal)
     told: set[str] = set()
 
     def finish() -> None:

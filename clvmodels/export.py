@@ -80,13 +80,16 @@ def checked_path(path: str | Path, *, overwrite: bool) -> Path:
     ValueError
         If the ending is unknown.
     OSError
-        If the folder is missing, the path is a folder, or the file is there and not to be replaced.
+        If the folder is missing or may not be written to, the path is a folder, or the file is there and not to be
+        replaced.
     """
     path = Path(path)
     if path.suffix not in _WRITERS:
         raise ValueError(f"{path} has an unknown ending; use one of {', '.join(_WRITERS)}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"{path} cannot be written: the folder {path.parent} is not yours to write to")
     for file in _files(path):
         if file.is_dir():
             raise IsADirectoryError(f"{file} cannot be written: it is a folder")

@@ -1,4 +1,5 @@
 import json
+import os
 
 import duckdb
 import numpy as np
@@ -120,6 +121,12 @@ def test_a_path_that_cannot_be_written_is_refused_in_one_sentence(table, tmp_pat
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(error, match=sentence):
         clv.export(table, tmp_path / name, overwrite=True)
+
+
+def test_a_folder_without_permission_is_refused_before_anything_is_written(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write everywhere
+    with pytest.raises(PermissionError, match=rf"clv\.csv cannot be written: the folder {tmp_path} is not yours"):
+        clv.export(table, tmp_path / "clv.csv")
 
 
 def test_a_table_without_rows_or_ids_is_refused(table, tmp_path):
