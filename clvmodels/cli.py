@@ -276,9 +276,8 @@ def _show_prediction(prediction: Prediction) -> None:
         [name, f"{total[mean]:,.0f}", f"{total[f'{name}_lower']:,.0f} to {total[f'{name}_upper']:,.0f}"]
         for name, mean in {"transactions": "expected_transactions", "revenue": "expected_revenue", "clv": "clv"}.items()
     ]
-    title = (
-        f"{attrs['horizon']} after {attrs['observation_end']}, {counted(len(prediction.table), 'customer')} together"
-    )
+    days, people = counted(attrs["horizon_days"], "day"), counted(len(prediction.table), "customer")
+    title = f"{days} after {attrs['observation_end']}, until {attrs['horizon_end']}: {people} together"
     _show(title, ["", "expected", f"{attrs['interval']:.0%} interval"], rows)
     _say(f"clv: {attrs['margin']:.0%} of the revenue, discounted at {attrs['discount_rate']:.1%} a year")
     for note in attrs["notes"]:

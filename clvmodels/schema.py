@@ -75,28 +75,26 @@ def check_summary(table: pd.DataFrame) -> None:
     if table.empty:
         raise DataError("the summary has no customers")
     if table.index.has_duplicates:
-        _refuse(table, table.index.duplicated(), "each customer must have one row; the index repeats for")
+        refuse(table, table.index.duplicated(), "each customer must have one row; the index repeats for")
     numbers = [name for name, column in SUMMARY.items() if name in table.columns and column.unit != "date"]
     for name in numbers:
         if not pd.api.types.is_numeric_dtype(table[name]):
             raise DataError(f"{name} must be numeric; it is {table[name].dtype}")
         values = table[name].to_numpy(float, na_value=np.nan)
-        _refuse(table, ~np.isfinite(values), f"{name} must be finite; it is missing or infinite for")
+        refuse(table, ~np.isfinite(values), f"{name} must be finite; it is missing or infinite for")
     x, t_x, T = (table[name].to_numpy(float) for name in ("frequency", "recency", "T"))
-    _refuse(table, (x < 0) | (x != np.floor(x)), "frequency must be a whole number, 0 or more; it is not for")
-    _refuse(table, t_x < 0, "recency must not be negative; it is for")
+    refuse(table, (x < 0) | (x != np.floor(x)), "frequency must be a whole number, 0 or more; it is not for")
+    refuse(table, t_x < 0, "recency must not be negative; it is for")
     # A unit's division may leave recency a rounding error above T.
-    _refuse(
+    refuse(
         table,
         t_x > T * (1 + 1e-9),
         "recency must not exceed T (recency is the time from first to last purchase); it does for",
     )
-    _refuse(table, (x == 0) & (t_x != 0), "recency must be 0 where frequency is 0; it is not for")
-    if "monetary_value" in table.columns:
-        value = table["monetary_value"].to_numpy(float)
-        _refuse(table, value < 0, "monetary_value must not be negative; it is for")
+    refuse(table, (x == 0) & (t_x != 0), "recency must be 0 where frequency is 0; it is not for")
 
 
-def _refuse(table: pd.DataFrame, bad: np.ndarray, rule: str) -> None:
+def refuse(table: pd.DataFrame, bad: np.ndarray, rule: str) -> None:
+    """Raise `DataError` if any row is bad: the rule, how many customers break it, and some of them."""
     if bad.any():
         raise DataError(f"{rule} {counted(int(bad.sum()), 'customer')}: {examples(table.index[bad])}")

@@ -63,7 +63,7 @@ def test_predict_writes_a_row_for_each_customer_and_shows_the_total(folder, line
     table = pd.read_parquet("clv.parquet").set_index("id")
     assert sorted(table.index) == sorted(lines["id"].unique())
     assert fits(ran.stdout)
-    assert f"8 weeks after 2024-07-18, {len(table)} customers together" in ran.stdout
+    assert f"56 days after 2024-07-18, until 2024-09-12: {len(table)} customers together" in ran.stdout
     assert re.search(rf"transactions +{table['expected_transactions'].sum():,.0f} +[\d,]+ to [\d,]+", ran.stdout)
     assert "clv: 30% of the revenue, discounted at 0.0% a year" in ran.stdout
     assert "clv.parquet" in ran.stdout
@@ -109,8 +109,8 @@ def test_demo_shows_the_comparison_the_total_and_what_comes_next(monkeypatch):
     total = pd.DataFrame({"expected_transactions": [21354.1], "expected_revenue": [829643.9], "clv": [237800.2]})
     for name in ("transactions", "revenue", "clv"):
         total[[f"{name}_lower", f"{name}_upper"]] = 20869.0, 852040.2
-    total.attrs = {"horizon": "1 year", "observation_end": "1998-06-30", "interval": 0.9, "notes": ["a note"]}
-    total.attrs |= {"margin": 0.3, "discount_rate": 0.1}
+    total.attrs = {"horizon_days": 365, "observation_end": "1998-06-30", "horizon_end": "1999-06-30"}
+    total.attrs |= {"interval": 0.9, "margin": 0.3, "discount_rate": 0.1, "notes": ["a note"]}
     prediction = workflow.Prediction(pd.DataFrame(index=range(23570)), total, Path("clv.parquet"))
     made = workflow.Demo(comparison, prediction, Path("clv.csv"))
     monkeypatch.setattr(workflow, "demo", lambda folder, **options: made)
@@ -122,7 +122,7 @@ def test_demo_shows_the_comparison_the_total_and_what_comes_next(monkeypatch):
         r"revenue: actual +776,961",
         r"  simple formula +1,729,642 +\+122\.6% +76\.38 +131\.41 +- +10\.0%",
         r"  BG/NBD \+ Gamma-Gamma +642,539 +-17\.3% +32\.68 +92\.94 +0\.42 +51\.6%",
-        r"1 year after 1998-06-30, 23,570 customers together",
+        r"365 days after 1998-06-30, until 1999-06-30: 23,570 customers together",
         r"clv +237,800 +20,869 to 852,040",
         r"clv: 30% of the revenue, discounted at 10\.0% a year",
         r"Note: a note",

@@ -7,7 +7,8 @@ import clvmodels
 
 PACKAGE = Path(clvmodels.__file__).parent
 LAYERS = [
-    {"cli", "__main__"},
+    {"__main__"},
+    {"cli"},
     {"workflow"},
     {"report"},
     {"evaluation", "export", "persistence"},

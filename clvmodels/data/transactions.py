@@ -7,6 +7,7 @@ import copy
 import datetime
 import difflib
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -141,7 +142,9 @@ class Transactions:
             raise ValueError(f"value must be a column or a pair (quantity, price); got {value!r}")
         self._source = source
         # DuckDB would tell the type of a pandas column of objects from a sample, and read "007" as 7 if it missed it.
-        self._connection = duckdb.connect(config={"pandas_analyze_sample": sys.maxsize})
+        self._connection = duckdb.connect(
+            config={"pandas_analyze_sample": sys.maxsize, "temp_directory": tempfile.gettempdir()}
+        )
         relation, self._kind = _opened(source, self._connection)
         self._known_until: pd.Timestamp | None = None
         self._fields = sql.Fields(

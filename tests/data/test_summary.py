@@ -63,7 +63,6 @@ def test_rounding_may_leave_recency_above_T():
         ({"frequency": [-1, 0]}, "frequency must be a whole number, 0 or more; it is not for 1 customer: a"),
         ({"frequency": ["2", "0"]}, "frequency must be numeric"),
         ({"T": [np.nan, np.inf]}, "T must be finite; it is missing or infinite for 2 customers: a, b"),
-        ({"monetary_value": [-1, 0]}, "monetary_value must not be negative; it is for 1 customer: a"),
         (
             {"historic_revenue": [np.nan, 0]},
             "historic_revenue must be finite; it is missing or infinite for 1 customer: a",

@@ -115,6 +115,19 @@ def test_means_of_zero_stay_out_of_the_fit_and_are_counted(cdnow):
     assert fit.predict().loc[free, "expected_spend"].between(0, 35).all()
 
 
+def test_negative_means_are_refused_by_name():
+    lines = pd.DataFrame({
+        "id": [7, 7, 8, 8, 8, 9, 9],
+        "date": ["2020-01-01", "2020-02-01", "2020-01-01", "2020-02-01", "2020-03-01", "2020-01-01", "2020-01-15"],
+        "value": [10.0, -30.0, 10, 20, 30, 5, 5],
+    })  # fmt: skip
+    log = clv.Transactions(lines, customer="id", date="date", value="value", refunds="keep")
+    summary = log.summary()
+    assert summary.table.loc[7, "monetary_value"] == -30
+    with pytest.raises(clv.DataError, match=r"monetary_value must not be negative .* it is for 1 customer: 7"):
+        GammaGamma().fit(summary)
+
+
 def test_a_summary_without_values_is_refused():
     frame = pd.DataFrame({"frequency": [1, 2, 3], "recency": [1, 2, 3], "T": [4, 4, 4]})
     with pytest.raises(clv.DataError, match="needs the column 'monetary_value'; give the transactions a value= column"):

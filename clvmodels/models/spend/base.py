@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from clvmodels.data.summary import Summary
 from clvmodels.errors import DataError, DataWarning, counted
 from clvmodels.models.base import Fit, Model, Rows
+from clvmodels.schema import refuse
 
 
 class SpendFit(Fit):
@@ -48,6 +50,13 @@ class SpendModel(Model):
     conditional_expected_spend: Any
     simulate: Any
     simulate_future: Any
+
+    def arrays(self, data: Summary) -> tuple[NDArray[np.float64], ...]:
+        """x and m_x, each (N,); refuses a negative m_x."""
+        x, m_x = super().arrays(data)
+        rule = "monetary_value must not be negative (choose refunds='drop'); it is for"
+        refuse(data.table, m_x < 0, rule)
+        return x, m_x
 
     def fit_rows(self, data: Summary) -> Rows:
         """Distinct (x, m_x) of the repeaters; leaves out means of zero and says how many."""
