@@ -66,8 +66,8 @@ def sample(
         spread = np.cov(proposals.T, aweights=weights, ddof=0).reshape(spread.shape)
     raise FitError(
         f"the Laplace approximation is not good enough (k-hat {k_hat:.2f}, of which {limit:.2f} is reliable; "
-        f"{effective / size:.0%} of the proposals effective, of which {_EFFECTIVE:.0%} is enough): the posterior is too "
-        "unlike a Student-t; give more data, or informative priors"
+        f"{effective / size:.0%} of the proposals effective, of which {_EFFECTIVE:.0%} is enough): the posterior is "
+        "too unlike a Student-t; give more data, or informative priors"
     )
 
 
