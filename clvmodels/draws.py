@@ -22,6 +22,13 @@ def new_seed() -> int:
     return int(np.random.SeedSequence().generate_state(1)[0])
 
 
+def check_seed(seed: int) -> int:
+    """The seed, if it is one."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed must be a whole number, 0 or more; got {seed!r}")
+    return int(seed)
+
+
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     """A random generator for one purpose: equal for equal arguments, independent for any two purposes."""
     return np.random.default_rng([seed, zlib.crc32("/".join(map(str, purpose)).encode())])

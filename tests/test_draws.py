@@ -32,6 +32,12 @@ def test_generators_differ_by_purpose_and_repeat():
     assert not (first == other).any()
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, "lucky", True])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(ValueError, match="seed must be a whole number, 0 or more"):
+        draws.check_seed(seed)
+
+
 def test_blocks_cover_every_row_once_and_a_huge_row_has_its_own():
     cost = np.array([1e6, 5e6, 1.0, 1.0, 1.5e6, 1e6])
     parts = list(draws.blocks(cost))

@@ -446,13 +446,19 @@ def _opened(source: Source, connection: duckdb.DuckDBPyConnection) -> tuple[duck
 def _file(path: str, connection: duckdb.DuckDBPyConnection) -> tuple[duckdb.DuckDBPyRelation, str]:
     import duckdb
 
-    if Path(path).is_file() and not Path(path).stat().st_size:
+    file = Path(path)
+    if file.is_dir():
+        raise DataError(f"{path} is a folder; name its files with a pattern such as {file / '*.parquet'}")
+    parquet = path.endswith((".parquet", ".pq"))
+    if not parquet and not path.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt")):
+        raise DataError(f"{path} is neither CSV nor Parquet by its name (.csv, .csv.gz, .tsv, .txt, .parquet)")
+    if not file.exists() and "://" not in path and not set("*?[") & set(path):
+        raise DataError(f"there is no file {path}")
+    if file.is_file() and not file.stat().st_size:
         raise DataError(f"{path} is an empty file")
     try:
-        if path.endswith((".parquet", ".pq")):
+        if parquet:
             return connection.read_parquet(path), f"the Parquet file {path}"
-        if path.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt")):
-            return connection.read_csv(path, header=True, all_varchar=True), f"the CSV file {path}"
+        return connection.read_csv(path, header=True, all_varchar=True, quotechar='"'), f"the CSV file {path}"
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
         raise _unreadable(path, error) from error
-    raise DataError(f"{path} is neither CSV nor Parquet by its name (.csv, .csv.gz, .tsv, .txt, .parquet)")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from clvmodels.data.summary import Summary
-from clvmodels.draws import Parameters, generator, new_seed
+from clvmodels.draws import Parameters, check_seed, generator, new_seed
 from clvmodels.errors import ConvergenceWarning, DataError, counted
 from clvmodels.inference import laplace, likelihood
 from clvmodels.params import Coordinates, Param, Prior
@@ -171,7 +171,7 @@ class Model(Specification):
             raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
         if not (isinstance(draws, (int, np.integer)) and draws >= 100):
             raise ValueError(f"draws must be a whole number, at least 100; got {draws!r}")
-        fit = self._estimate(data, self.fit_rows(data), method, new_seed() if seed is None else int(seed), draws)
+        fit = self._estimate(data, self.fit_rows(data), method, new_seed() if seed is None else check_seed(seed), draws)
         way_out = "try method='map', or give more data" if method == "ml" else "the priors decide there"
         for problem in fit.optimum.problems:
             warnings.warn(f"{type(self).__name__}: {problem}; {way_out}", ConvergenceWarning, stacklevel=2)

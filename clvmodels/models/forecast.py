@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels.data.summary import Summary
-from clvmodels.draws import blocks, check_interval, generator, summarise
+from clvmodels.draws import blocks, check_interval, check_seed, generator, summarise
 from clvmodels.errors import DataError
 from clvmodels.models.base import Rows
 from clvmodels.time import Horizon, horizon_days, unit_days
@@ -257,7 +257,7 @@ def _question(
     attrs: dict[str, Any] = {
         "model": repr(fit.model),
         "method": fit.method,
-        "seed": fit.seed if seed is None else seed,
+        "seed": fit.seed if seed is None else check_seed(seed),
         "data_hash": fit.data_hash,
         **described(data, horizon, days),
         **worth,

@@ -199,7 +199,7 @@ def test_a_summary_equals_the_slow_one(lines, refunds, until):
     end = frame["date"].max() if until is None else pd.Timestamp("2023-12-20") + pd.Timedelta(days=until)
     expected = slow_summary(frame, refunds, end)
     log = log_of(frame, order="order", refunds=refunds)
-    if expected.empty or (expected["monetary_value"] < -1e-9).any():
+    if expected.empty:
         with pytest.raises(DataError):
             quietly(log.summary, until=end)
         return
@@ -578,7 +578,7 @@ BAD_INPUT = {
     "nobody": (lambda: quietly(log_of(shop(customer_id=None)).summary), "no purchase is left of 6 lines"),
     "no rows": (lambda: log_of(shop().head(0)), "a pandas DataFrame has columns but no rows"),
     "no file": (lambda: log_of("nowhere/*.parquet"), "nowhere/*.parquet cannot be read: IO Error: No files found"),
-    "no csv file": (lambda: log_of(Path("nowhere.csv")), "nowhere.csv cannot be read: IO Error: No files found"),
+    "no csv file": (lambda: log_of(Path("nowhere.csv")), "there is no file nowhere.csv"),
     "unknown kind of file": (lambda: log_of("log.xlsx"), "log.xlsx is neither CSV nor Parquet by its name"),
     "no log": (
         lambda: log_of([1, 2]),
