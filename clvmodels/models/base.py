@@ -23,6 +23,7 @@ from clvmodels.params import Coordinates, Param, Prior
 Method = Literal["ml", "map", "laplace"]
 METHODS: tuple[Method, ...] = ("ml", "map", "laplace")
 CONFIDENCE = 0.95
+CHECKS = 100
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ class Rows:
         return cls(tuple(column[order[is_new]] for column in columns), weights, inverse)
 
 
+def check_kind(kind: str, *known: str) -> None:
+    """Refuse a kind of plot that is not known."""
+    if kind not in known:
+        raise ValueError(f"there is no plot of kind {kind!r}; choose {' or '.join(map(repr, known))}")
+
+
 class Specification:
     """What a user builds before there are data; asked for a result, it says where results come from."""
 
@@ -92,6 +99,7 @@ class Model(Specification):
 
     params: ClassVar[tuple[Param, ...]]
     columns: ClassVar[tuple[str, ...]]
+    simulate: Any
 
     def __init__(self, *, priors: Mapping[str, Prior] | None = None) -> None:
         self.priors = dict(priors or {})
@@ -306,6 +314,18 @@ class Fit:
                 "rounds": self.sample.rounds,
             }
         return found
+
+    def simulated_data(self, column: NDArray) -> list[Any]:
+        """What `model.simulate` makes of a column (T, or x) of the training data, by up to 100 draws of the parameters.
+
+        One draw, that of an ml or map fit, is used 100 times.
+        """
+        rng = generator(self.seed, "simulated data")
+        draws = np.resize(np.arange(len(next(iter(self.parameter_draws.values())))), CHECKS)
+        return [
+            self.model.simulate(rng, column, **{name: values[s, 0] for name, values in self.parameter_draws.items()})
+            for s in draws
+        ]
 
     @property
     def data_hash(self) -> str:

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from clvmodels.data.summary import Summary
 from clvmodels.draws import new_seed
 from clvmodels.models import forecast
-from clvmodels.models.base import Fit, Method, Specification
+from clvmodels.models.base import Fit, Method, Specification, check_kind
 from clvmodels.models.forecast import Events, Forecast, IntervalOf
 from clvmodels.models.spend.base import SpendFit, SpendModel
 from clvmodels.models.transactions.base import TransactionFit, TransactionModel
 from clvmodels.time import Horizon, rate_per_unit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +172,11 @@ class NonContractualCLVFit:
             `value`, gross and undiscounted.
         """
         return forecast.simulated(self, data, horizon, seed, **self._worth(None, None))
+
+    def plot(self, kind: Literal["frequency", "spend"] = "frequency", ax: Axes | None = None) -> Axes:
+        """One of the pictures of its parts: "frequency" of the transactions, or "spend"."""
+        check_kind(kind, "frequency", "spend")
+        return self.transactions.plot("frequency", ax) if kind == "frequency" else self.spend.plot("spend", ax)
 
     def _worth(self, margin: float | None, discount_rate: float | None) -> dict[str, float]:
         worth = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 
 from clvmodels.data.summary import Summary
 from clvmodels.errors import DataError, DataWarning, counted
-from clvmodels.models.base import Fit, Model, Rows
+from clvmodels.models.base import Fit, Model, Rows, check_kind
+from clvmodels.plots.models import counts_against_model
 from clvmodels.schema import refuse
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CLASSES = 10  # of mean spend in a plot, equally many customers in each
 
 
 class SpendFit(Fit):
@@ -31,6 +37,30 @@ class SpendFit(Fit):
         )
         return table
 
+    def plot(self, kind: Literal["spend"] = "spend", ax: Axes | None = None) -> Axes:
+        """Customers by mean repeat transaction: the data against what the model makes of such customers.
+
+        Parameters
+        ----------
+        kind : {"spend"}
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if not given.
+        """
+        check_kind(kind, "spend")
+        x, m_x = (np.repeat(column, self.rows.weights.astype(int)) for column in self.rows.columns)
+        quantiles = np.quantile(m_x, np.linspace(0, 1, CLASSES + 1)[1:-1])
+        borders = np.unique([float(f"{quantile:.3g}") for quantile in quantiles])  # round numbers
+
+        def classes(spend: NDArray) -> NDArray:
+            return np.bincount(np.searchsorted(borders, spend), minlength=len(borders) + 1)
+
+        simulated = np.stack([classes(spend) for spend in self.simulated_data(x)])
+        labels = [*(f"to {border:,.10g}" for border in borders), "more"]
+        title = f"Mean repeat transaction: {type(self.model).__name__} against the data it was fitted to"
+        return counts_against_model(
+            labels, classes(m_x), simulated, title=title, xlabel="value of the mean repeat transaction", ax=ax
+        )
+
 
 class SpendModel(Model):
     """A model of what a transaction is worth.
@@ -48,7 +78,6 @@ class SpendModel(Model):
 
     expected_spend_new: Any
     conditional_expected_spend: Any
-    simulate: Any
     simulate_future: Any
 
     def arrays(self, data: Summary) -> tuple[NDArray[np.float64], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,15 @@ from clvmodels.data.summary import Summary
 from clvmodels.discounting import discount_nodes
 from clvmodels.errors import DataError, counted
 from clvmodels.models import forecast
-from clvmodels.models.base import Fit, Model, Rows
+from clvmodels.models.base import Fit, Model, Rows, check_kind
 from clvmodels.models.forecast import Events, Forecast, IntervalOf
+from clvmodels.plots.models import counts_against_model
 from clvmodels.time import Horizon
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MANY = 7  # repeat transactions that a plot puts into one class, as the papers do
 
 
 class TransactionFit(Fit):
@@ -83,6 +89,26 @@ class TransactionFit(Fit):
         """
         return forecast.simulated(self, data, horizon, seed)
 
+    def plot(self, kind: Literal["frequency"] = "frequency", ax: Axes | None = None) -> Axes:
+        """Customers by number of repeat transactions: the data against what the model makes of such customers.
+
+        Parameters
+        ----------
+        kind : {"frequency"}
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if not given.
+        """
+        check_kind(kind, "frequency")
+        x, _, T = self.model.arrays(self.data)
+
+        def classes(frequency: NDArray) -> NDArray:
+            return np.bincount(np.minimum(frequency, MANY).astype(int), minlength=MANY + 1)
+
+        simulated = np.stack([classes(frequency) for frequency, _ in self.simulated_data(T)])
+        labels = [*map(str, range(MANY)), f"{MANY}+"]
+        title = f"Repeat transactions: {type(self.model).__name__} against the data it was fitted to"
+        return counts_against_model(labels, classes(x), simulated, title=title, xlabel="repeat transactions", ax=ax)
+
     def forecast(self, data: Summary, t: float, rate: float | None = None) -> Forecast:
         """What this fit can compute for the customers of `data` over t units.
 
@@ -140,7 +166,6 @@ class TransactionModel(Model):
     p_purchase: Any
     expected_transactions_new: Any
     expected_transactions_alive: Any
-    simulate: Any
     simulate_future: Any
 
     @classmethod

@@ -1,0 +1,55 @@
+"""Pictures of fits: what is drawn is what was computed."""
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+mpl.use("Agg")
+from matplotlib import pyplot
+
+import clvmodels as clv
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    pyplot.close("all")
+
+
+@pytest.fixture(scope="module")
+def fit(cdnow):
+    return clv.NonContractualCLV(clv.BGNBD(), clv.GammaGamma()).fit(cdnow, seed=1)
+
+
+def test_frequency_shows_the_papers_figure(fit):
+    ax = fit.plot("frequency")
+    # Fader, Hardie & Lee (2005), figure 2: the data, and BG/NBD's expectation (from its own formula here).
+    assert [bar.get_height() for bar in ax.patches] == [1411, 439, 214, 100, 62, 38, 29, 64]
+    T = fit.data.table["T"].to_numpy()
+    params = fit.transactions.parameters["estimate"]
+    expected = np.array([clv.BGNBD.pmf(n, T, **params).sum() for n in range(7)])
+    shown = ax.containers[1].lines[0].get_ydata()
+    # 100 simulated data sets: the error of their mean is a tenth of that of one.
+    assert (np.abs(shown[:7] - expected) < 4 * np.sqrt(expected) / 10).all()
+    assert [text.get_text() for text in ax.get_xticklabels()][-1] == "7+"
+
+
+def test_spend_shows_every_repeater_once(fit):
+    ax = fit.plot("spend")
+    assert sum(bar.get_height() for bar in ax.patches) == 946
+    shown = ax.containers[1].lines[0].get_ydata()
+    assert shown.sum() == pytest.approx(946)
+
+
+def test_it_draws_where_it_is_told_and_refuses_other_kinds(fit):
+    _, axes = pyplot.subplots(1, 2)
+    assert fit.transactions.plot(ax=axes[0]) is axes[0]
+    assert fit.spend.plot(ax=axes[1]) is axes[1]
+    with pytest.raises(ValueError, match="there is no plot of kind 'pie'; choose 'frequency' or 'spend'"):
+        fit.plot("pie")
+
+
+def test_draws_of_the_parameters_widen_the_band(cdnow):
+    fit = clv.BGNBD().fit(cdnow, method="laplace", seed=1)
+    assert len(fit.simulated_data(np.full(10, 39.0))) == 100
+    assert fit.plot().get_ylabel() == "customers"
