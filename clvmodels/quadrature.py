@@ -41,16 +41,19 @@ def beta_nodes(a: ArrayLike, b: ArrayLike, transition: ArrayLike) -> tuple[NDArr
     below = np.maximum(mode - transition, 0.0)
     left = mode - _distance(a, b, _NEGLIGIBLE + below)
     right = mode + _distance(b, a, np.full_like(a, _NEGLIGIBLE))
-    # Everything but plain exponentials happens between `inner_left` and `inner_right`; beyond them nodes spread out
-    # exponentially: v(u) = u - exp(inner_left - u) + exp(u - inner_right).
+    # Everything but plain exponentials happens between `inner_left` and `inner_right`; on a side where the density
+    # reaches beyond, nodes spread out exponentially: v(u) = u - exp(inner_left - u) + exp(u - inner_right). Where both
+    # shapes are large it does not, and v = u: a fold would push a narrow peak out of its window.
     inner_left = np.minimum(mode - below, 0.0) - 2.0
     inner_right = np.maximum(mode, 0.0) + 2.0
-    start = np.where(left < inner_left, inner_left - np.log1p(np.maximum(inner_left - left, 0.0)), left)
-    stop = np.where(right > inner_right, inner_right + np.log1p(np.maximum(right - inner_right, 0.0)), right)
+    long_left, long_right = left < inner_left, right > inner_right
+    start = np.where(long_left, inner_left - np.log1p(np.maximum(inner_left - left, 0.0)), left)
+    stop = np.where(long_right, inner_right + np.log1p(np.maximum(right - inner_right, 0.0)), right)
     step = 0.35 / np.sqrt(1.0 + 0.25 * a * b / (a + b))
     n = int(np.ceil(np.max((stop - start) / step))) + 1
     u = start[..., None] + np.linspace(0.0, 1.0, n) * (stop - start)[..., None]
-    fold_left, fold_right = np.exp(inner_left[..., None] - u), np.exp(u - inner_right[..., None])
+    fold_left = long_left[..., None] * np.exp(inner_left[..., None] - u)
+    fold_right = long_right[..., None] * np.exp(u - inner_right[..., None])
     v = u - fold_left + fold_right
     log_p, log_q = -np.logaddexp(0.0, -v), -np.logaddexp(0.0, v)
     log_weight = a[..., None] * log_p + b[..., None] * log_q

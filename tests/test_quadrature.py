@@ -6,7 +6,7 @@ from scipy import special
 
 from clvmodels.quadrature import beta_nodes
 
-SHAPES = [(a, b) for a in (0.03, 0.5, 1, 7, 500) for b in (0.1, 1, 40, 5200)]
+SHAPES = [(a, b) for a in (0.03, 0.5, 1, 7, 500, 1e5) for b in (0.1, 1, 40, 5200, 1e7)]
 
 
 @pytest.mark.parametrize(("a", "b"), SHAPES)

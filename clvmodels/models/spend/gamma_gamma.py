@@ -30,8 +30,8 @@ class GammaGamma(SpendModel):
 
     Examples
     --------
-    >>> GammaGamma.conditional_expected_spend(2, 22.345, p=6.25, q=3.74, v=15.44).round(2)
-    np.float64(24.66)
+    >>> round(GammaGamma.conditional_expected_spend(2, 22.345, p=6.25, q=3.74, v=15.44), 2)
+    24.66
     """
 
     params = (
