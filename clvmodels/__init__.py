@@ -7,7 +7,23 @@ libraries behind them.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clvmodels.data import datasets as datasets
+    from clvmodels.data.audit import Audit as Audit
+    from clvmodels.data.summary import Summary as Summary
+    from clvmodels.data.transactions import Split as Split
+    from clvmodels.data.transactions import Transactions as Transactions
+    from clvmodels.errors import AssumptionWarning as AssumptionWarning
+    from clvmodels.errors import ConvergenceWarning as ConvergenceWarning
+    from clvmodels.errors import DataError as DataError
+    from clvmodels.errors import DataWarning as DataWarning
+    from clvmodels.errors import FitError as FitError
+    from clvmodels.models.spend.gamma_gamma import GammaGamma as GammaGamma
+    from clvmodels.models.transactions.bgnbd import BGNBD as BGNBD
+    from clvmodels.value.noncontractual import NonContractualCLV as NonContractualCLV
+    from clvmodels.value.simple import SimpleCLV as SimpleCLV
 
 __version__ = "0.1.0"
 
@@ -15,6 +31,8 @@ __version__ = "0.1.0"
 from clvmodels.export import export as export
 
 _HOME = {
+    "Audit": "clvmodels.data.audit",
+    "Split": "clvmodels.data.transactions",
     "Transactions": "clvmodels.data.transactions",
     "Summary": "clvmodels.data.summary",
     "BGNBD": "clvmodels.models.transactions.bgnbd",

@@ -22,6 +22,7 @@ UNIT_DAYS: dict[str, float] = {"day": 1.0, "week": 7.0, "month": 30.4375, "year"
 
 # Days of a month and a year of a horizon where the end of observation, and with it the calendar, is not known.
 _DAYS_WITHOUT_CALENDAR = {"day": 1, "week": 7, "month": 30, "year": 365}
+_LONGEST = 200 * 366
 _WORDS = re.compile(r"\s*(\d+)\s*(day|week|month|year)s?\s*", re.IGNORECASE)
 
 
@@ -82,7 +83,7 @@ def horizon_days(horizon: Horizon, *, unit: str, observation_end: pd.Timestamp |
     Returns
     -------
     int
-        At least 1.
+        At least 1, at most 200 years.
 
     Examples
     --------
@@ -118,13 +119,16 @@ def horizon_days(horizon: Horizon, *, unit: str, observation_end: pd.Timestamp |
         raise ValueError(f"{asked} is not understood; write it like '39 weeks', or as a number of {unit}s")
     if days < 1:
         raise ValueError(f"{asked} must be at least one day after the end of observation")
+    if days > _LONGEST:
+        raise ValueError(f"{asked} is longer than 200 years")
     return days
 
 
 def _calendar_days(number: int, unit: str, start: pd.Timestamp | None) -> int:
     unit_days(unit)
-    if start is None or unit in ("day", "week"):
-        return number * _DAYS_WITHOUT_CALENDAR[unit]
+    days = number * _DAYS_WITHOUT_CALENDAR[unit]
+    if start is None or unit in ("day", "week") or days > _LONGEST:
+        return days
     months = number * (12 if unit == "year" else 1)
     return (start + pd.DateOffset(months=months) - start).days
 

@@ -5,6 +5,7 @@ Each option of a command is an option of its function, and the reverse.
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING, Required, TypedDict, Unpack
 
 import pandas as pd
 
+from clvmodels import schema
 from clvmodels.data import datasets
 from clvmodels.data.transactions import BadRows, Day, Refunds, Transactions
 from clvmodels.draws import check_interval
-from clvmodels.errors import counted
+from clvmodels.errors import DataError, counted
 from clvmodels.evaluation.metrics import compare
 from clvmodels.export import checked_path, export
 from clvmodels.models.base import Method
@@ -83,6 +85,10 @@ class Demo:
     comparison: pd.DataFrame
     prediction: Prediction
     csv: Path
+
+
+def _files(source: str | Path) -> list[str]:
+    return [str(source), *glob.glob(str(source), recursive=True)]
 
 
 def _silent(step: str) -> None:
@@ -214,7 +220,12 @@ def predict(
     check_interval(interval)
     model = NonContractualCLV(BGNBD(), GammaGamma(), margin=margin, discount_rate=discount_rate)
     progress("Read the log")
-    customers = Transactions(source, value=value, **log).summary(unit=unit, until=until)
+    transactions = Transactions(source, value=value, **log)
+    if log["customer"].lower() in schema.PREDICTIONS:
+        raise DataError(f"customer column {log['customer']!r} has the name of a predicted column; rename it")
+    if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in _files(source)}:
+        raise ValueError(f"output {file} is the log itself; choose another name")
+    customers = transactions.summary(unit=unit, until=until)
     horizon_days(horizon, unit=unit, observation_end=customers.observation_end)
     progress(f"Fit {counted(len(customers), 'customer')}")
     fit = model.fit(customers, method=method, seed=seed)

@@ -175,7 +175,10 @@ BAD_OPTIONS = {
     "end outside the data": (["orders.csv", *COLUMNS, "--until", "2001-01-01"], "is before the data, which run from"),
     "end not a date": (["orders.csv", *COLUMNS, "--until", "yesterday"], "until must be a date"),
     "interval of one": (["orders.csv", *COLUMNS, "--interval", "1"], "interval must lie strictly between"),
-    "margin of zero": (["orders.csv", *COLUMNS, "--margin", "0"], "margin must be a positive share"),
+    "margin of zero": (["orders.csv", *COLUMNS, "--margin", "0"], "margin must be a share of revenue, above 0"),
+    "margin in percent": (["orders.csv", *COLUMNS, "--margin", "30"], "at most 1, such as 0.3; got 30"),
+    "endless horizon": (["orders.csv", *COLUMNS, "--horizon", "100000 years"], "is longer than 200 years"),
+    "the log as output": (["orders.csv", *COLUMNS, "--output", "orders.csv", "--overwrite"], "is the log itself"),
     "existing output": (["orders.csv", *COLUMNS, "--output", "old.csv"], "old.csv exists; replace it with --overwrite"),
     "missing folder": (["orders.csv", *COLUMNS, "--output", "no/clv.csv"], "there is no folder no"),
     "folder that is a file": (["orders.csv", *COLUMNS, "--output", "old.csv/a.csv"], "there is no folder old.csv"),
@@ -261,3 +264,10 @@ def test_the_commands_are_listed_in_full():
 def test_the_program_runs_as_a_module_and_tells_its_version():
     run = subprocess.run([sys.executable, "-m", "clvmodels", "--version"], capture_output=True, text=True, check=True)
     assert run.stdout == f"clvmodels {clv.__version__}\n"
+
+
+def test_an_id_named_like_a_result_is_refused_before_the_fit(folder, lines):
+    lines.rename(columns={"id": "clv"}).to_csv("orders.csv", index=False)
+    before = sorted(folder.iterdir())
+    ran = call("predict", "orders.csv", "--customer", "clv", *COLUMNS[2:])
+    assert_refused(ran, "customer column 'clv' has the name of a predicted column; rename it", folder, before)

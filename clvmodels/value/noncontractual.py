@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -263,6 +262,6 @@ class NonContractualCLV(Specification):
 
 
 def _check_worth(margin: float, discount_rate: float) -> None:
-    if not (isinstance(margin, (int, float, np.number)) and math.isfinite(margin) and margin > 0):
-        raise ValueError(f"margin must be a positive share of revenue, such as 0.3; got {margin!r}")
+    if not (isinstance(margin, (int, float, np.number)) and 0 < margin <= 1):
+        raise ValueError(f"margin must be a share of revenue, above 0 and at most 1, such as 0.3; got {margin!r}")
     rate_per_unit(discount_rate, "year")

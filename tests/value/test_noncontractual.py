@@ -262,7 +262,9 @@ def test_data_of_another_unit_or_kind_are_refused(fits, cdnow):
         ({"horizon": "1997-01-01"}, "is not after the end of observation 1997-09-30"),
         ({"interval": 90}, "interval must lie strictly between 0 and 1"),
         ({"interval": 0.9, "interval_of": "median"}, "interval_of must be 'outcome' or 'mean'"),
-        ({"margin": 0}, "margin must be a positive share of revenue"),
+        ({"margin": 0}, "margin must be a share of revenue, above 0 and at most 1"),
+        ({"margin": 30}, "margin must be a share of revenue, above 0 and at most 1"),
+        ({"horizon": "100000 years"}, "is longer than 200 years"),
         ({"discount_rate": -0.1}, "discount_rate must be an annual effective rate"),
     ],
 )
