@@ -5,13 +5,14 @@ from __future__ import annotations
 import html
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from clvmodels.data import sql
+from clvmodels.data.reader import Days
 from clvmodels.data.sql import Fields, Status
 from clvmodels.errors import counted, examples
 
@@ -81,30 +82,22 @@ class Audit:
         )
 
 
-def audited(
-    query: Callable[..., pd.DataFrame],
-    fields: Fields,
-    totals: pd.DataFrame,
-    repeats: pd.DataFrame,
-    until: pd.Timestamp | None,
-) -> Audit:
+def audited(days: Days, fields: Fields, until: pd.Timestamp | None) -> Audit:
     """The audit of a log whose `days` are made.
 
     Parameters
     ----------
-    query : callable
-        Runs a text of `clvmodels.data.sql` on the days.
+    days : Days
+        The log by day.
     fields : Fields
         How the log is read.
-    totals : DataFrame
-        Of `sql.totals`.
-    repeats : DataFrame
-        Of `sql.duplicates`.
     until : Timestamp, optional
         The end of observation, where it is not the last date.
     """
+    query, totals = days.reader.query, days.totals
     limit = pd.Timestamp.today() if until is None else until
     people = query(sql.audited_customers(fields), limit=limit).set_index("customer")
+    repeats = days.reader.scan(sql.duplicates(fields), **days.bound)
     buyers = people[people["days"] > 0]
     gap = query(sql.gap_quantile(), q=0.5)["gap"].item()
     orders = query(sql.count_orders())["orders"].item() if fields.order else None

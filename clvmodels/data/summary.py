@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clvmodels.data.transactions import Transactions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Summary:
     """What the models need to know of each customer.
 

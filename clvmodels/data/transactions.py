@@ -6,13 +6,10 @@ import contextlib
 import copy
 import datetime
 import difflib
-import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -20,16 +17,13 @@ import pandas as pd
 from clvmodels import schema, time
 from clvmodels.data import sql
 from clvmodels.data.audit import Audit, audited
+from clvmodels.data.reader import Days, Reader
 from clvmodels.data.sql import Status
 from clvmodels.data.summary import Summary
 from clvmodels.errors import DataError, DataWarning, counted, examples
 
 if TYPE_CHECKING:
-    import duckdb
-    import polars
-    import pyarrow
-
-    Source: TypeAlias = str | Path | pd.DataFrame | polars.DataFrame | pyarrow.Table | duckdb.DuckDBPyRelation
+    from clvmodels.data.reader import Source as Source
 
 Day = str | datetime.date | np.datetime64
 Refunds = Literal["drop", "keep", "error"]
@@ -131,38 +125,33 @@ class Transactions:
         timezone: str | None = None,
         bad_rows: BadRows = "error",
     ) -> None:
-        import duckdb
-
         _check_choice(refunds, "refunds", get_args(Refunds))
         _check_choice(bad_rows, "bad_rows", get_args(BadRows))
         if isinstance(attributes, str):
             raise ValueError(f"attributes must be a list of columns; got {attributes!r}")
-        values = (value,) if isinstance(value, str) else tuple(value or ())
-        if value is not None and len(values) not in (1, 2):
+        values = (value,) if isinstance(value, str) else value or ()
+        if not isinstance(values, (tuple, list)) or (value is not None and len(values) not in (1, 2)):
             raise ValueError(f"value must be a column or a pair (quantity, price); got {value!r}")
         self._source = source
-        # DuckDB would tell the type of a pandas column of objects from a sample, and read "007" as 7 if it missed it.
-        self._connection = duckdb.connect(
-            config={"pandas_analyze_sample": sys.maxsize, "temp_directory": tempfile.gettempdir()}
-        )
-        relation, self._kind = _opened(source, self._connection)
         self._known_until: pd.Timestamp | None = None
-        self._fields = sql.Fields(
-            customer=customer,
-            date=date,
-            value=values,
-            order=order,
-            attributes=tuple(attributes),
-            types={name: str(kind).split("(")[0] for name, kind in zip(relation.columns, relation.types, strict=True)},
-            date_format=date_format,
-            timezone=timezone or "UTC",
-            refunds=refunds,
-            bad_rows=bad_rows,
-        )
-        self._check_columns()
-        self._check_dates()
-        if relation.limit(1).project("1").df().empty:
-            raise DataError(f"{self._kind} has columns but no rows")
+        with contextlib.closing(Reader(source)) as reader:
+            self._kind = reader.kind
+            self._fields = sql.Fields(
+                customer=customer,
+                date=date,
+                value=tuple(values),
+                order=order,
+                attributes=tuple(attributes),
+                types={name: kind.split("(")[0] for name, kind in reader.types.items()},
+                date_format=date_format,
+                timezone=timezone or "UTC",
+                refunds=refunds,
+                bad_rows=bad_rows,
+            )
+            self._check_columns(reader)
+            self._check_dates(reader)
+            if reader.scan("SELECT 1 FROM log LIMIT 1").empty:
+                raise DataError(f"{self._kind} has columns but no rows")
 
     def __repr__(self) -> str:
         fields = self._fields
@@ -174,8 +163,8 @@ class Transactions:
     @property
     def end(self) -> pd.Timestamp:
         """The last date in the log."""
-        with self._days(None) as totals:
-            return totals["last"].max()
+        with self._days(None) as days:
+            return days.totals["last"].max()
 
     def audit(self, until: Day | None = None) -> Audit:
         """What is in the log, what is odd, what is done about it, and whether it is enough to fit.
@@ -188,9 +177,8 @@ class Transactions:
             End of observation, inclusive; default: the last date in the log.
         """
         end = None if until is None else time.day(until, "until")
-        with self._days(end, sql.AUDIT_COUNTS) as totals:
-            repeats = self._scan(sql.duplicates(self._fields), end)
-            return audited(self._query, self._fields, totals, repeats, end)
+        with self._days(end, sql.AUDIT_COUNTS) as days:
+            return audited(days, self._fields, end)
 
     def summary(self, unit: str = "week", until: Day | None = None) -> Summary:
         """One row per customer: what the models need to know.
@@ -215,12 +203,12 @@ class Transactions:
         """
         time.unit_days(unit)
         end = None if until is None else time.day(until, "until")
-        with self._days(end) as totals:
-            self._check_lines(totals)
-            first, last = totals["first"].min(), totals["last"].max()
+        with self._days(end) as days:
+            self._check_lines(days)
+            first, last = days.totals["first"].min(), days.totals["last"].max()
             if end is not None and end < first:
                 raise DataError(f"until {end:%Y-%m-%d} is before the data, which run from {_period(first, last)}")
-            return self._summary(unit, first, last if end is None else end)
+            return self._summary(days, unit, first, last if end is None else end)
 
     def split(self, cutoff: Day, horizon: time.Horizon, unit: str = "week") -> Split:
         """Cut the log in two, to predict the later part from the earlier and compare.
@@ -240,20 +228,20 @@ class Transactions:
             As `summary`, and if the cutoff is outside the data or the log ends before the holdout does.
         """
         cut = time.day(cutoff, "cutoff")
-        days = time.horizon_days(horizon, unit=unit, observation_end=cut)
-        end = cut + pd.Timedelta(days=days)
-        with self._days(end) as totals:
-            self._check_lines(totals)
-            first, last = totals["first"].min(), totals["last"].max()
+        length = time.horizon_days(horizon, unit=unit, observation_end=cut)
+        end = cut + pd.Timedelta(days=length)
+        with self._days(end) as days:
+            self._check_lines(days)
+            first, last = days.totals["first"].min(), days.totals["last"].max()
             if not first <= cut <= last:
                 raise DataError(f"cutoff {cut:%Y-%m-%d} is outside the data, which run from {_period(first, last)}")
             if end > last:
                 raise DataError(
-                    f"the holdout of {counted(days, 'day')} after {cut:%Y-%m-%d} ends on {end:%Y-%m-%d}, but the log "
+                    f"the holdout of {counted(length, 'day')} after {cut:%Y-%m-%d} ends on {end:%Y-%m-%d}, but the log "
                     f"ends on {last:%Y-%m-%d}: only {counted((last - cut).days, 'day')} of it can be checked"
                 )
-            calibration = self._summary(unit, first, cut)
-            future = self._indexed(sql.customers(self._fields), after=cut, end=end)
+            calibration = self._summary(days, unit, first, cut)
+            future = self._indexed(days, sql.customers(self._fields), after=cut, end=end)
         future = future[[name for name in schema.HOLDOUT if name == "transactions" or self._fields.value]]
         known = calibration.table.index
         return Split(
@@ -262,16 +250,16 @@ class Transactions:
             new_customers=future[~future.index.isin(known)].sort_index(),
             cutoff=cut,
             holdout_end=end,
-            horizon_days=days,
+            horizon_days=length,
         )
 
     def gap_quantile(self, q: float) -> float:
         """Quantile of the days between consecutive purchase days of a customer; NaN where nobody repeats."""
-        with self._days(None):
-            return self._query(sql.gap_quantile(), q=q)["gap"].item()
+        with self._days(None) as days:
+            return days.reader.query(sql.gap_quantile(), q=q)["gap"].item()
 
-    def _summary(self, unit: str, start: pd.Timestamp, end: pd.Timestamp) -> Summary:
-        table = self._indexed(sql.summary(self._fields), unit=time.unit_days(unit), after=None, end=end)
+    def _summary(self, days: Days, unit: str, start: pd.Timestamp, end: pd.Timestamp) -> Summary:
+        table = self._indexed(days, sql.summary(self._fields), unit=time.unit_days(unit), after=None, end=end)
         source = copy.copy(self)
         source._known_until = end
         return Summary(
@@ -283,50 +271,25 @@ class Transactions:
             attributes=self._fields.attributes,
         )
 
-    def _indexed(self, text: str, **parameters: object) -> pd.DataFrame:
-        table = self._query(text, **parameters).set_index("customer").rename_axis(self._fields.customer)
+    def _indexed(self, days: Days, text: str, **parameters: object) -> pd.DataFrame:
+        table = days.reader.query(text, **parameters).set_index("customer").rename_axis(self._fields.customer)
         return table.rename(columns={f"attribute_{i}": name for i, name in enumerate(self._fields.attributes)})
 
     @contextlib.contextmanager
-    def _days(self, until: pd.Timestamp | None, counts: Sequence[str] = sql.COUNTS) -> Iterator[pd.DataFrame]:
-        """Make the tables `days` and, with `order`, `orders`; give counts, value and dates by status."""
+    def _days(self, until: pd.Timestamp | None, counts: Sequence[str] = sql.COUNTS) -> Iterator[Days]:
+        """Make the tables `days` and, with `order`, `orders`."""
         lines, keys = sql.lines(self._fields), "customer, status, day"
-        try:
+        bound: dict[str, object] = {"until": until, "known_until": self._known_until, **self._fields.parameters}
+        with contextlib.closing(Reader(self._source)) as reader:
             if self._fields.order:
                 orders = sql.grouped(lines, f"{keys}, purchase_order", self._fields, counts)
-                self._scan(f"CREATE TEMP TABLE orders AS {orders}", until)
-                self._query(f"CREATE TEMP TABLE days AS {sql.grouped('FROM orders', keys, self._fields, counts)}")
+                reader.scan(f"CREATE TEMP TABLE orders AS {orders}", **bound)
+                reader.query(f"CREATE TEMP TABLE days AS {sql.grouped('FROM orders', keys, self._fields, counts)}")
             else:
-                self._scan(f"CREATE TEMP TABLE days AS {sql.grouped(lines, keys, self._fields, counts)}", until)
-            yield self._query(sql.totals(counts)).set_index("status")
-        finally:
-            self._query("DROP TABLE IF EXISTS days")
-            self._query("DROP TABLE IF EXISTS orders")
+                reader.scan(f"CREATE TEMP TABLE days AS {sql.grouped(lines, keys, self._fields, counts)}", **bound)
+            yield Days(reader, bound, reader.query(sql.totals(counts)).set_index("status"))
 
-    def _scan(self, text: str, until: pd.Timestamp | None) -> pd.DataFrame:
-        """Run a text that reads `sql.lines`."""
-        import duckdb
-        import pyarrow
-
-        bound = {"until": until, "known_until": self._known_until, **self._fields.parameters}
-        if not isinstance(self._source, duckdb.DuckDBPyRelation):
-            return self._query(text, **bound)
-        # A relation belongs to another connection; from this one it can be read as a stream, anew each time.
-        self._connection.register("log", pyarrow.RecordBatchReader.from_stream(self._source))
-        try:
-            return self._query(text, **bound)
-        finally:
-            self._connection.unregister("log")
-
-    def _query(self, text: str, **parameters: object) -> pd.DataFrame:
-        import duckdb
-
-        try:
-            return self._connection.execute(text, parameters).df()
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            raise _unreadable(self._kind, error) from error
-
-    def _check_columns(self) -> None:
+    def _check_columns(self, reader: Reader) -> None:
         fields = self._fields
         for number, name in enumerate(fields.used):
             if name not in fields.types:
@@ -342,9 +305,7 @@ class Transactions:
             if fields.types[name] not in sql.NUMBERS | sql.TEXTS:
                 raise DataError(f"value column {name!r} holds {fields.types[name]}, not numbers")
 
-    def _check_dates(self) -> None:
-        import duckdb
-
+    def _check_dates(self, reader: Reader) -> None:
         name, form, zone = self._fields.date, self._fields.date_format, self._fields.timezone
         kind = self._fields.types[name]
         if form is None and kind in sql.NUMBERS:
@@ -358,15 +319,15 @@ class Transactions:
             raise ValueError(f"date_format is for dates written as text or whole numbers; {name!r} holds {kind}")
         if form is not None:
             try:
-                self._connection.execute("SELECT try_strptime('', $form)", {"form": form})
-            except duckdb.InvalidInputException as error:
-                raise ValueError(f"date_format {form!r} is not understood: {error}") from error
-        if self._query("SELECT 1 FROM pg_timezone_names() WHERE name = $zone", zone=zone).empty:
+                reader.query("SELECT try_strptime('', $form) IS NULL", form=form)
+            except DataError as error:
+                raise ValueError(f"date_format {form!r} is not understood; write it like '%d/%m/%Y'") from error
+        if reader.query("SELECT 1 FROM pg_timezone_names() WHERE name = $zone", zone=zone).empty:
             raise ValueError(f"unknown timezone {zone!r}; write it like 'UTC' or 'Europe/Berlin'")
 
-    def _check_lines(self, totals: pd.DataFrame) -> None:
+    def _check_lines(self, days: Days) -> None:
         """Refuse the lines that cannot be used, and warn of what is left out."""
-        fields, count, worth = self._fields, totals["lines"], totals["value"]
+        fields, count, worth = self._fields, days.totals["lines"], days.totals["value"]
         value, total = " x ".join(fields.value), counted(int(count.sum()), "line")
 
         if number := count[Status.NO_CUSTOMER]:
@@ -376,7 +337,7 @@ class Transactions:
         if number := count[Status.REFUND]:
             fault = f"{value} is negative in {number:,} of {total}"
             if fields.refunds == "error":
-                raise DataError(f"{fault}: {self._customers(Status.REFUND)}; choose refunds='drop' or refunds='keep'")
+                raise DataError(f"{fault}: {_customers(days, Status.REFUND)}; choose refunds='drop' or refunds='keep'")
             left_out = f"which are left out as refunds (sum {worth[Status.REFUND]:,.2f})"
             _warn(f"{fault}, {left_out}; refunds='keep' would count them as purchases")
         unusable = {
@@ -386,7 +347,7 @@ class Transactions:
         for status, (fault, remedy) in unusable.items():
             if number := count[status]:
                 written = status is Status.NO_DATE and fields.dates_are_written
-                shown = self._unread_dates() if written else self._customers(status)
+                shown = self._unread_dates(days) if written else _customers(days, status)
                 sentence = f"{fault} in {number:,} of {total}: {shown}"
                 if fields.bad_rows == "error":
                     raise DataError(f"{sentence}; {remedy}, or leave them out with bad_rows='drop'")
@@ -394,12 +355,13 @@ class Transactions:
         if not count[Status.PURCHASE] and not count[Status.LATE]:
             raise DataError(f"no purchase is left of {total}")
 
-    def _customers(self, status: Status) -> str:
-        return "customers " + examples(self._query(sql.customers_with(status))["customer"])
-
-    def _unread_dates(self) -> str:
-        found = self._scan(sql.unread_dates(self._fields), None)
+    def _unread_dates(self, days: Days) -> str:
+        found = days.reader.scan(sql.unread_dates(self._fields), **days.bound)
         return examples(f"{text!r} (customer {customer})" for text, customer in found.itertuples(index=False))
+
+
+def _customers(days: Days, status: Status) -> str:
+    return "customers " + examples(days.reader.query(sql.customers_with(status))["customer"])
 
 
 def _warn(sentence: str) -> None:
@@ -412,53 +374,5 @@ def _check_choice(given: str, name: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"unknown {name} {given!r}; use one of {', '.join(map(repr, choices))}")
 
 
-def _unreadable(name: str, error: Exception) -> DataError:
-    # Advice on DuckDB's own options follows after an empty line.
-    reason = " ".join(str(error).split("\n\n")[0].split())
-    return DataError(f"{name} cannot be read: {reason}")
-
-
 def _period(first: pd.Timestamp, last: pd.Timestamp) -> str:
     return f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
-
-
-def _opened(source: Source, connection: duckdb.DuckDBPyConnection) -> tuple[duckdb.DuckDBPyRelation, str]:
-    """The source as a relation, and what to call it; `log` is its name in the connection unless it is a relation."""
-    import duckdb
-
-    if isinstance(source, duckdb.DuckDBPyRelation):
-        return source, "a DuckDB relation"
-    if isinstance(source, (str, Path)):
-        relation, kind = _file(str(source), connection)
-        relation.create_view("log")
-        return relation, kind
-    # Asked by name, so that a library that is not installed is not missed.
-    kind = f"{type(source).__module__.split('.')[0]} {type(source).__name__}"
-    if not isinstance(source, pd.DataFrame) and kind not in ("polars DataFrame", "pyarrow Table"):
-        raise TypeError(
-            "source must be a pandas or Polars DataFrame, an Arrow table, a path or a DuckDB relation; "
-            f"got a {type(source).__name__}"
-        )
-    connection.register("log", source)
-    return connection.table("log"), f"a {kind}"
-
-
-def _file(path: str, connection: duckdb.DuckDBPyConnection) -> tuple[duckdb.DuckDBPyRelation, str]:
-    import duckdb
-
-    file = Path(path)
-    if file.is_dir():
-        raise DataError(f"{path} is a folder; name its files with a pattern such as {file / '*.parquet'}")
-    parquet = path.endswith((".parquet", ".pq"))
-    if not parquet and not path.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt")):
-        raise DataError(f"{path} is neither CSV nor Parquet by its name (.csv, .csv.gz, .tsv, .txt, .parquet)")
-    if not file.exists() and "://" not in path and not set("*?[") & set(path):
-        raise DataError(f"there is no file {path}")
-    if file.is_file() and not file.stat().st_size:
-        raise DataError(f"{path} is an empty file")
-    try:
-        if parquet:
-            return connection.read_parquet(path), f"the Parquet file {path}"
-        return connection.read_csv(path, header=True, all_varchar=True, quotechar='"'), f"the CSV file {path}"
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        raise _unreadable(path, error) from error
