@@ -25,8 +25,8 @@ class AssumptionWarning(UserWarning):
     """A model's assumption that shapes the answer for a stated share of the customers."""
 
 
-def examples(values: Iterable[object], limit: int = 3) -> str:
-    """Up to `limit` of the values, joined for a sentence.
+def examples(values: Iterable[object], limit: int = 3, width: int = 40) -> str:
+    """Up to `limit` of the values, each cut to `width`, joined for a sentence.
 
     >>> examples([101, 205, 309, 400])
     '101, 205, 309, ...'
@@ -35,8 +35,18 @@ def examples(values: Iterable[object], limit: int = 3) -> str:
     for value in values:
         if len(shown) == limit:
             return ", ".join(shown) + ", ..."
-        shown.append(str(value))
+        shown.append(brief(value, width))
     return ", ".join(shown)
+
+
+def brief(value: object, width: int = 40) -> str:
+    """The value as text, cut to `width` characters.
+
+    >>> brief("Dear customer, " * 10)
+    'Dear customer, Dear customer, Dear cu...'
+    """
+    text = str(value)
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def counted(number: int, noun: str) -> str:

@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,10 @@ import pandas as pd
 from clvmodels.data import sql
 from clvmodels.data.reader import Days
 from clvmodels.data.sql import Fields, Status
-from clvmodels.errors import counted, examples
+from clvmodels.errors import brief, counted, examples
+
+# Plain ASCII, for terminals that know no other: a line below the head.
+_BOX = "    \n    \n -- \n    \n    \n    \n    \n    \n"
 
 # Below these a fit is hardly worth its name.
 _REPEATERS, _GAPS = 50, 3
@@ -35,8 +39,8 @@ class Audit:
         The log in one line.
     table : DataFrame
         One row per check: `check`, `level` ("ok", "note", "warning" or "error"), `count`, `share` (of lines or
-        customers; missing where it makes no sense), `examples` (up to three customers) and `remark`, which says what
-        is done about it or what to do.
+        customers; missing where it makes no sense), `examples` (some customers, or texts that cannot be read) and
+        `remark`, which says what is done about it or what to do.
     """
 
     title: str
@@ -51,7 +55,9 @@ class Audit:
         from rich import box, table
         from rich.console import Console
 
-        grid = table.Table(title=self.title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
+        grid = table.Table(
+            title=self.title, title_justify="left", title_style="", box=box.Box(_BOX, ascii=True), pad_edge=False
+        )
         grid.add_column("", no_wrap=True)
         grid.add_column("check")
         grid.add_column("count", justify="right", no_wrap=True)
@@ -63,13 +69,22 @@ class Audit:
         # In Jupyter rich would otherwise display the text instead of writing it.
         console = Console(file=out, width=80, color_system=None, markup=False, emoji=False, force_jupyter=False)
         console.print(grid)
-        return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+        return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + f"\n{fill(self._nothing(), 80)}"
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(self.title)}</p>{self._texts().to_html(index=False)}"
+        table, nothing = self._texts().to_html(index=False), html.escape(self._nothing())
+        return f"<p>{html.escape(self.title)}</p>{table}<p>{nothing}</p>"
+
+    @property
+    def _is_empty(self) -> pd.Series:
+        return (self.table["level"] == "ok") & (self.table["count"] == 0)
+
+    def _nothing(self) -> str:
+        names = ", ".join(self.table.loc[self._is_empty, "check"])
+        return f"Nothing found: {names}." if names else ""
 
     def _texts(self) -> pd.DataFrame:
-        table = self.table
+        table = self.table[~self._is_empty]
         shown = [f" (e.g. {examples(found)})" if found else "" for found in table["examples"]]
         return pd.DataFrame(
             {
@@ -97,22 +112,29 @@ def audited(days: Days, fields: Fields, until: pd.Timestamp | None) -> Audit:
     query, totals = days.reader.query, days.totals
     limit = pd.Timestamp.today() if until is None else until
     people = query(sql.audited_customers(fields), limit=limit).set_index("customer")
-    repeats = days.reader.scan(sql.duplicates(fields), **days.bound)
     buyers = people[people["days"] > 0]
     gap = query(sql.gap_quantile(), q=0.5)["gap"].item()
-    orders = query(sql.count_orders())["orders"].item() if fields.order else None
     first, last = totals["first"].min(), totals["last"].max()
     end = last if until is None else until
+    orders = query(sql.count_orders(), end=end)["orders"].item() if fields.order else None
     table = pd.DataFrame(
         [
             *_facts(fields, totals, buyers, orders, gap, first, end),
-            *_line_checks(fields, totals, people, repeats, until),
+            *_line_checks(days, fields, people, until),
             *_customer_checks(fields, people),
             _first_purchases(buyers["first"], first, end),
             _enough(buyers, gap, first, end),
         ]
     )
     return Audit(f"Audit of {counted(int(totals['lines'].sum()), 'line')}", table)
+
+
+def lost_share(worth: pd.Series) -> float:
+    """Share of the revenue on lines without a customer, refunds apart; NaN where there is no such share."""
+    revenue = worth.drop([Status.LATE, Status.REFUND]).sum()
+    share = worth[Status.NO_CUSTOMER] / revenue if revenue > 0 else math.nan
+    # Refunds that are kept can outweigh what the others bought.
+    return share if 0 <= share <= 1 else math.nan
 
 
 def _row(
@@ -152,9 +174,10 @@ def _facts(
         yield _row("orders", "note", orders, "")
     yield _row("purchase days", "note", buyers["days"].sum(), "what the models count")
     if pd.notna(first):
-        days = (end - first).days
+        days = max((end - first).days, 0)
         gaps = "" if math.isnan(gap) else f"; the median gap between purchases is {counted(round(gap), 'day')}"
-        yield _row("days observed", "note", days, f"{first:%Y-%m-%d} to {end:%Y-%m-%d}{gaps}")
+        span = f"{first:%Y-%m-%d} to {end:%Y-%m-%d}" if first <= end else f"{end:%Y-%m-%d} is before the first date"
+        yield _row("days observed", "note", days, f"{span}{gaps}")
     if buyers["revenue"].sum() > 0:
         top = math.ceil(len(buyers) / 100)
         share = buyers["revenue"].nlargest(top).sum() / buyers["revenue"].sum()
@@ -162,8 +185,9 @@ def _facts(
 
 
 def _line_checks(
-    fields: Fields, totals: pd.DataFrame, people: pd.DataFrame, repeats: pd.DataFrame, until: pd.Timestamp | None
+    days: Days, fields: Fields, people: pd.DataFrame, until: pd.Timestamp | None
 ) -> Iterator[dict[str, Any]]:
+    totals, repeats = days.totals, days.reader.scan(sql.duplicates(fields), **days.bound)
     count, worth, lines = totals["lines"], totals["value"], totals["lines"].sum()
     refused = "error" if fields.bad_rows == "error" else "warning"
     done = "refused by summary()" if fields.bad_rows == "error" else "left out"
@@ -171,13 +195,20 @@ def _line_checks(
     def found(column: str) -> pd.Index:
         return people.index[people[column] > 0]
 
-    revenue = worth.drop(Status.LATE).sum()
-    share = f", with {worth[Status.NO_CUSTOMER] / revenue:.1%} of the revenue" if revenue else ""
+    unusable = {status: found(status) for status in (Status.NO_DATE, Status.NO_VALUE)}
+    for status in unusable:
+        if count[status] and fields.texts(status):
+            texts = days.reader.scan(sql.unread(fields, status), **days.bound)["text"]
+            unusable[status] = pd.Index([brief(repr(text)) for text in texts]).unique()
+    lost = lost_share(worth)
+    share = "" if math.isnan(lost) else f", with {lost:.1%} of the revenue"
     yield _oddity("no customer id", "warning", count[Status.NO_CUSTOMER], f"left out{share}", lines)
-    remark = f"{fields.date} {fields.date_fault}; {done}; {fields.date_remedy}"
-    yield _oddity("unreadable dates", refused, count[Status.NO_DATE], remark, lines, found(Status.NO_DATE))
+    how = "; say how with date_format=" if fields.dates_are_written and fields.date_format is None else ""
+    remark = f"{done}: {fields.date} {fields.date_fault}{how}"
+    yield _oddity("unreadable dates", refused, count[Status.NO_DATE], remark, lines, unusable[Status.NO_DATE])
     if fields.value:
-        yield _oddity("values not finite", refused, count[Status.NO_VALUE], done, lines, found(Status.NO_VALUE))
+        remark = f"{done}; write numbers like 1234.56" if fields.texts(Status.NO_VALUE) else done
+        yield _oddity("values not finite", refused, count[Status.NO_VALUE], remark, lines, unusable[Status.NO_VALUE])
         negative = totals["negatives"][[Status.REFUND, Status.PURCHASE]].sum()
         remark = {
             "drop": f"left out; their sum is {worth[Status.REFUND]:,.2f}",
@@ -219,7 +250,7 @@ def _first_purchases(first_dates: pd.Series, first: pd.Timestamp, end: pd.Timest
     """
     check = "pile-up at the start"
     early = int((first_dates <= first + (end - first) / _FIRST_PART).sum())
-    if end == first or early <= 2 / _FIRST_PART * len(first_dates):
+    if end <= first or early <= 2 / _FIRST_PART * len(first_dates):
         return _row(check, "ok", 0, "")
     remark = f"first purchases in the first twelfth of the log ({1 / _FIRST_PART:.0%} would be even)"
     if first_dates.max() <= first + (end - first) / 2:

@@ -31,8 +31,12 @@ _ISO_ZONE = r"(Z| ?UTC|[+-]\d{2}(:?\d{2})?)$"
 COUNTS = ("lines",)
 AUDIT_COUNTS = (*COUNTS, "zeros", "negatives", "dated", "zoned")
 
-# Sums of decimals are exact, so they do not depend on the order in which threads add; not finite is NULL.
-_MONEY = "DECIMAL(38, 12)"
+# Sums of decimals are exact, so they do not depend on the order in which threads add. What is not finite is NULL, and
+# so is what exceeds 1e18: sums of DECIMAL(30, 12) are DECIMAL(38, 12), which has room for a hundred million of these.
+_MONEY = "DECIMAL(30, 12)"
+
+# What pandas can hold and people write; DuckDB knows infinite dates, too.
+_DATES = "DATE '0001-01-01' AND DATE '9999-12-31'"
 
 # The whole line, for its hash; no column is likely to have this name.
 _LINE = '"a whole line of the log"'
@@ -59,6 +63,7 @@ class Fields:
     order: str | None
     attributes: tuple[str, ...]
     types: dict[str, str]
+    id_type: str | None
     date_format: str | None
     timezone: str
     refunds: str
@@ -82,6 +87,12 @@ class Fields:
     def dates_are_written(self) -> bool:
         """Whether dates must be parsed."""
         return self.date_format is not None or self.types[self.date] in TEXTS
+
+    def texts(self, status: Status) -> bool:
+        """Whether the lines of this status are best shown by what is written there: it could not be read."""
+        if status is Status.NO_DATE:
+            return self.dates_are_written
+        return status is Status.NO_VALUE and any(self.types[name] in TEXTS for name in self.value)
 
     @property
     def date_fault(self) -> str:
@@ -111,16 +122,20 @@ def quoted(name: str) -> str:
 def lines(fields: Fields) -> str:
     """Each line with its customer, day, value and status."""
     value = " * ".join(f"TRY_CAST({quoted(name)} AS DOUBLE)" for name in fields.value) or "NULL::DOUBLE"
+    texts = " || ' x ' || ".join(_text(name) for name in fields.value) or "NULL"
+    # Refunds without a customer are refunds, too: they are no revenue that is lost with him.
+    refund = "FALSE" if fields.refunds == "keep" else "value < 0"
     columns = [
         f"{_customer(fields)} AS customer",
         f"coalesce(CAST({quoted(fields.date)} AS VARCHAR), '') AS date_text",
-        f"{_day(fields)} AS day",
+        f"{texts} AS value_text",
+        f"CASE WHEN {_day(fields)} BETWEEN {_DATES} THEN {_day(fields)} END AS day",
         f"TRY_CAST({value} AS {_MONEY}) AS value",
-        f"{quoted(fields.order) if fields.order else 'NULL'} AS purchase_order",
+        f"{_present(fields.order, fields) if fields.order else 'NULL'} AS purchase_order",
         f"hash({_LINE}) AS line_hash",
         f"{_zoned(fields)} AS is_zoned",
-        *(f"{quoted(name)} AS attribute_{i}" for i, name in enumerate(fields.attributes)),
-        *(f"{quoted(name)} AS attribute_top_{i}" for i, name in enumerate(fields.attributes)),
+        *(f"{_present(name, fields)} AS attribute_{i}" for i, name in enumerate(fields.attributes)),
+        *(f"{_present(name, fields)} AS attribute_top_{i}" for i, name in enumerate(fields.attributes)),
     ]
     kinds = {
         "lines": "TRUE",
@@ -131,10 +146,11 @@ def lines(fields: Fields) -> str:
     }
     counts = (f"CAST({condition} AS INTEGER) AS {name}" for name, condition in kinds.items())
     return f"""
-        SELECT *, {", ".join(counts)}, CASE
+        SELECT * REPLACE (CASE WHEN customer IS NOT NULL OR NOT {refund} THEN value END AS value), {", ".join(counts)},
+            CASE
             WHEN day > CAST($until AS DATE) THEN '{Status.LATE}'
             WHEN customer IS NULL THEN '{Status.NO_CUSTOMER}'
-            WHEN {"FALSE" if fields.refunds == "keep" else "value < 0"} THEN '{Status.REFUND}'
+            WHEN {refund} THEN '{Status.REFUND}'
             WHEN day IS NULL THEN '{Status.NO_DATE}'
             WHEN {"value IS NULL" if fields.value else "FALSE"} THEN '{Status.NO_VALUE}'
             ELSE '{Status.PURCHASE}' END AS status
@@ -143,10 +159,26 @@ def lines(fields: Fields) -> str:
 
 
 def _customer(fields: Fields) -> str:
-    column, kind = quoted(fields.customer), fields.types[fields.customer]
+    column = _present(fields.customer, fields)
+    return f"CAST({column} AS {fields.id_type})" if fields.id_type else column
+
+
+def _present(name: str, fields: Fields) -> str:
+    """The column, with blank text and what is not a number as NULL: all three are missing."""
+    column, kind = quoted(name), fields.types[name]
     if kind in TEXTS:
         return rf"CASE WHEN trim(CAST({column} AS VARCHAR), e' \t\r\n') <> '' THEN {column} END"
     return f"CASE WHEN NOT isnan({column}) THEN {column} END" if kind in FLOATS else column
+
+
+def _text(name: str) -> str:
+    return f"coalesce(CAST({quoted(name)} AS VARCHAR), '')"
+
+
+def large_ids(column: str) -> str:
+    """Whether an id does not fit into 64 bits."""
+    name = quoted(column)
+    return f"SELECT count(*) > 0 AS found FROM log WHERE {name} IS NOT NULL AND TRY_CAST({name} AS BIGINT) IS NULL"
 
 
 def _day(fields: Fields) -> str:
@@ -209,16 +241,24 @@ def summary(fields: Fields) -> str:
         del columns["monetary_value"], columns["historic_revenue"], columns["first_value"]
     orders = ""
     if fields.order:
-        # What a day's lines without an order number bought counts as one order.
-        orders = f"""JOIN (
-            SELECT customer, count(DISTINCT purchase_order)
-                + count(DISTINCT day) FILTER (purchase_order IS NULL) AS n_orders
-            FROM orders WHERE status = '{Status.PURCHASE}' AND day <= CAST($end AS DATE)
-            GROUP BY customer) USING (customer)"""
+        orders = f"JOIN ({_orders()}) USING (customer)"
     else:
         del columns["n_orders"]
     named = ", ".join(f"{text} AS {name}" for name, text in columns.items())
     return f"SELECT customer, {named} FROM ({customers(fields)}) {orders} ORDER BY customer"
+
+
+def _orders() -> str:
+    # What a day's lines without an order number bought counts as one order.
+    return f"""
+        SELECT customer, count(DISTINCT purchase_order)
+            + count(DISTINCT day) FILTER (purchase_order IS NULL) AS n_orders
+        FROM orders WHERE status = '{Status.PURCHASE}' AND day <= CAST($end AS DATE) GROUP BY customer"""
+
+
+def count_orders() -> str:
+    """Orders of all customers up to `$end`."""
+    return f"SELECT coalesce(sum(n_orders), 0)::BIGINT AS orders FROM ({_orders()})"
 
 
 def gap_quantile() -> str:
@@ -238,11 +278,17 @@ def totals(counts: Sequence[str]) -> str:
         FROM (VALUES {statuses}) AS statuses(status) LEFT JOIN days USING (status) GROUP BY status"""
 
 
-def unread_dates(fields: Fields) -> str:
-    """Some dates that cannot be read, with their customers."""
+def unread(fields: Fields, status: Status) -> str:
+    """Some texts that cannot be read, with their customers."""
+    text = "date_text" if status is Status.NO_DATE else "value_text"
     return f"""
-        SELECT DISTINCT date_text, customer FROM ({lines(fields)}) WHERE status = '{Status.NO_DATE}'
+        SELECT DISTINCT {text} AS text, customer FROM ({lines(fields)}) WHERE status = '{status}'
         ORDER BY ALL LIMIT 4"""
+
+
+def lines_after() -> str:
+    """Number of lines after `$day`."""
+    return "SELECT coalesce(sum(lines), 0)::BIGINT AS lines FROM days WHERE day > CAST($day AS DATE)"
 
 
 def customers_with(status: Status) -> str:
@@ -277,8 +323,3 @@ def audited_customers(fields: Fields) -> str:
         differ = f"min(attribute_{i}) FILTER ({bought}) <> max(attribute_top_{i}) FILTER ({bought})"
         columns.append(f"coalesce({differ}, FALSE) AS conflict_{i}")
     return f"SELECT customer, {', '.join(columns)} FROM days WHERE customer IS NOT NULL GROUP BY customer ORDER BY 1"
-
-
-def count_orders() -> str:
-    """Distinct order numbers of the purchases."""
-    return f"SELECT count(DISTINCT purchase_order) AS orders FROM orders WHERE status = '{Status.PURCHASE}'"

@@ -51,7 +51,7 @@ class Summary:
     unit: str
     observation_start: pd.Timestamp | None = None
     observation_end: pd.Timestamp | None = None
-    source: Transactions | None = field(default=None, repr=False, compare=False)
+    source: Transactions | None = field(default=None, repr=False)
     attributes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import datetime
 import difflib
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +18,11 @@ import pandas as pd
 
 from clvmodels import schema, time
 from clvmodels.data import sql
-from clvmodels.data.audit import Audit, audited
+from clvmodels.data.audit import Audit, audited, lost_share
 from clvmodels.data.reader import Days, Reader
 from clvmodels.data.sql import Status
 from clvmodels.data.summary import Summary
-from clvmodels.errors import DataError, DataWarning, counted, examples
+from clvmodels.errors import DataError, DataWarning, brief, counted, examples
 
 if TYPE_CHECKING:
     from clvmodels.data.reader import Source as Source
@@ -67,7 +69,7 @@ class Split:
 class Transactions:
     """A log of purchases: one line per purchase, order or item.
 
-    Nothing is copied: each question is answered by one scan of the log, out of memory where the log is a file.
+    Nothing is copied: each question is answered by scanning the log, out of memory where the log is a file.
     Purchases are merged per calendar day. Lines without a customer id are left out with a warning.
 
     Parameters
@@ -76,8 +78,9 @@ class Transactions:
         A pandas or Polars frame, an Arrow table, a CSV or Parquet path (globs too), or a DuckDB relation. All columns
         of a CSV file are read as text, so that ids keep their leading zeros.
     customer, date : str
-        Columns with the customer's id and the date or time. Text must be written YYYY-MM-DD, with or without time and
-        zone, unless `date_format` says otherwise: the order of day and month is never guessed.
+        Columns with the customer's id and the date or time. Ids keep their type, but decimals with a fraction, whole
+        numbers of more than 64 bits, and ids of mixed types become text. Dates as text must be written YYYY-MM-DD, with
+        or without time and zone, unless `date_format` says otherwise: the order of day and month is never guessed.
     value : str or (str, str), optional
         Column with the revenue of a line, or a pair (quantity, price) whose product it is.
     order : str, optional
@@ -143,6 +146,7 @@ class Transactions:
                 order=order,
                 attributes=tuple(attributes),
                 types={name: kind.split("(")[0] for name, kind in reader.types.items()},
+                id_type=None,
                 date_format=date_format,
                 timezone=timezone or "UTC",
                 refunds=refunds,
@@ -150,6 +154,7 @@ class Transactions:
             )
             self._check_columns(reader)
             self._check_dates(reader)
+            self._fields = dataclasses.replace(self._fields, id_type=_id_type(reader, customer))
             if reader.scan("SELECT 1 FROM log LIMIT 1").empty:
                 raise DataError(f"{self._kind} has columns but no rows")
 
@@ -206,6 +211,8 @@ class Transactions:
         with self._days(end) as days:
             self._check_lines(days)
             first, last = days.totals["first"].min(), days.totals["last"].max()
+            if end is None and (future := self._future(days)):
+                _warn(f"{future}, which becomes the end of observation; correct it or give until=", stacklevel=3)
             if end is not None and end < first:
                 raise DataError(f"until {end:%Y-%m-%d} is before the data, which run from {_period(first, last)}")
             return self._summary(days, unit, first, last if end is None else end)
@@ -233,6 +240,8 @@ class Transactions:
         with self._days(end) as days:
             self._check_lines(days)
             first, last = days.totals["first"].min(), days.totals["last"].max()
+            if future := self._future(days):
+                _warn(f"{future}, so nobody knows how far the log was observed; correct it", stacklevel=3)
             if not first <= cut <= last:
                 raise DataError(f"cutoff {cut:%Y-%m-%d} is outside the data, which run from {_period(first, last)}")
             if end > last:
@@ -241,13 +250,13 @@ class Transactions:
                     f"ends on {last:%Y-%m-%d}: only {counted((last - cut).days, 'day')} of it can be checked"
                 )
             calibration = self._summary(days, unit, first, cut)
-            future = self._indexed(days, sql.customers(self._fields), after=cut, end=end)
-        future = future[[name for name in schema.HOLDOUT if name == "transactions" or self._fields.value]]
+            later = self._indexed(days, sql.customers(self._fields), after=cut, end=end)
+        later = later[[name for name in schema.HOLDOUT if name == "transactions" or self._fields.value]]
         known = calibration.table.index
         return Split(
             calibration=calibration,
-            holdout=future.reindex(known, fill_value=0),
-            new_customers=future[~future.index.isin(known)].sort_index(),
+            holdout=later.reindex(known, fill_value=0),
+            new_customers=later[~later.index.isin(known)].sort_index(),
             cutoff=cut,
             holdout_end=end,
             horizon_days=length,
@@ -291,11 +300,20 @@ class Transactions:
 
     def _check_columns(self, reader: Reader) -> None:
         fields = self._fields
+        written = reader.names()
         for number, name in enumerate(fields.used):
+            same = [other for other in written if other.lower() == str(name).lower()]
+            if len(same) > 1:
+                raise DataError(
+                    f"{counted(len(same), 'column')} are called {examples(map(repr, same))}, and capitals are not told "
+                    "from small letters; rename them"
+                )
             if name not in fields.types:
-                near = difflib.get_close_matches(str(name), fields.types)
+                lower = {known.lower(): known for known in fields.types}
+                near = [lower[known] for known in difflib.get_close_matches(str(name).lower(), lower)]
                 hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-                raise DataError(f"there is no column {name!r}; {hint}the columns are {', '.join(fields.types)}")
+                columns = examples(fields.types, limit=20)
+                raise DataError(f"there is no column {name!r}; {hint}the columns are {columns}")
             if name in fields.used[:number]:
                 raise DataError(f"column {name!r} is named twice; each column has one part to play")
         taken = {*schema.SUMMARY, "customer_id"}.intersection(fields.attributes)
@@ -331,8 +349,8 @@ class Transactions:
         value, total = " x ".join(fields.value), counted(int(count.sum()), "line")
 
         if number := count[Status.NO_CUSTOMER]:
-            lost, all_ = worth[Status.NO_CUSTOMER], worth.drop(Status.LATE).sum()
-            money = f"; they hold {lost:,.2f} of revenue, {lost / all_:.1%} of all" if all_ else ""
+            lost, share = worth[Status.NO_CUSTOMER], lost_share(worth)
+            money = "" if math.isnan(share) else f"; they hold {lost:,.2f} of revenue, {share:.1%} of all"
             _warn(f"{fields.customer} is missing in {number:,} of {total}, which are left out{money}")
         if number := count[Status.REFUND]:
             fault = f"{value} is negative in {number:,} of {total}"
@@ -340,14 +358,14 @@ class Transactions:
                 raise DataError(f"{fault}: {_customers(days, Status.REFUND)}; choose refunds='drop' or refunds='keep'")
             left_out = f"which are left out as refunds (sum {worth[Status.REFUND]:,.2f})"
             _warn(f"{fault}, {left_out}; refunds='keep' would count them as purchases")
+        write = "write numbers like 1234.56" if fields.texts(Status.NO_VALUE) else "correct them"
         unusable = {
             Status.NO_DATE: (f"{fields.date} {fields.date_fault}", fields.date_remedy),
-            Status.NO_VALUE: (f"{value} is missing or not finite", "correct them"),
+            Status.NO_VALUE: (f"{value} is missing or not finite", write),
         }
         for status, (fault, remedy) in unusable.items():
             if number := count[status]:
-                written = status is Status.NO_DATE and fields.dates_are_written
-                shown = self._unread_dates(days) if written else _customers(days, status)
+                shown = self._unread(days, status) if fields.texts(status) else _customers(days, status)
                 sentence = f"{fault} in {number:,} of {total}: {shown}"
                 if fields.bad_rows == "error":
                     raise DataError(f"{sentence}; {remedy}, or leave them out with bad_rows='drop'")
@@ -355,23 +373,43 @@ class Transactions:
         if not count[Status.PURCHASE] and not count[Status.LATE]:
             raise DataError(f"no purchase is left of {total}")
 
-    def _unread_dates(self, days: Days) -> str:
-        found = days.reader.scan(sql.unread_dates(self._fields), **days.bound)
-        return examples(f"{text!r} (customer {customer})" for text, customer in found.itertuples(index=False))
+    def _future(self, days: Days) -> str:
+        """What is said of dates after today, where there are any."""
+        today, last = pd.Timestamp.today(), days.totals["last"].max()
+        if self._known_until is not None or not last > today:
+            return ""
+        number = days.reader.query(sql.lines_after(), day=today)["lines"].item()
+        total = counted(int(days.totals["lines"].sum()), "line")
+        return f"{self._fields.date} is after today in {number:,} of {total}; the last is {last:%Y-%m-%d}"
+
+    def _unread(self, days: Days, status: Status) -> str:
+        found = days.reader.scan(sql.unread(self._fields, status), **days.bound)
+        shown = (f"{brief(repr(text))} (customer {brief(customer)})" for text, customer in found.to_numpy())
+        return examples(shown, width=100)
 
 
 def _customers(days: Days, status: Status) -> str:
     return "customers " + examples(days.reader.query(sql.customers_with(status))["customer"])
 
 
-def _warn(sentence: str) -> None:
+def _warn(sentence: str, stacklevel: int = 4) -> None:
     # The line to blame is that of the user who called `summary` or `split`.
-    warnings.warn(sentence, DataWarning, stacklevel=4)
+    warnings.warn(sentence, DataWarning, stacklevel=stacklevel)
 
 
 def _check_choice(given: str, name: str, choices: tuple[str, ...]) -> None:
     if given not in choices:
         raise ValueError(f"unknown {name} {given!r}; use one of {', '.join(map(repr, choices))}")
+
+
+def _id_type(reader: Reader, customer: str) -> str | None:
+    """What ids are cast to where pandas would hold their type as floats and round them."""
+    kind = reader.types[customer]
+    if kind.startswith("DECIMAL") and not kind.endswith(",0)"):
+        return "VARCHAR"
+    if kind.startswith(("DECIMAL", "HUGEINT", "UHUGEINT")):
+        return "VARCHAR" if reader.scan(sql.large_ids(customer))["found"].item() else "BIGINT"
+    return None
 
 
 def _period(first: pd.Timestamp, last: pd.Timestamp) -> str:

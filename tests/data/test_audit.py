@@ -1,5 +1,7 @@
+import duckdb
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from clvmodels import DataWarning, Transactions, datasets
@@ -57,11 +59,23 @@ CASES = {
     ),
     "unreadable dates": (
         lambda: audit_of(changed("date", ["03/04/2020", None, "?", ""])),
-        ("error", 4, 4 / 120, ["c00", "c01", "c02"], "refused by summary()"),
+        (
+            "error",
+            4,
+            4 / 120,
+            ["''", "'03/04/2020'", "'?'"],
+            "refused by summary(): date is not written YYYY-MM-DD; say how with date_format=",
+        ),
     ),
     "values not finite": (
         lambda: audit_of(changed("amount", [np.nan, np.inf]), bad_rows="drop"),
         ("warning", 2, 2 / 120, ["c00", "c01"], "left out"),
+    ),
+    "values that are text": (
+        lambda: audit_of(changed("amount", ["$12.00", "1,5"]).astype({"amount": str})).rename(
+            {"values not finite": "values that are text"}
+        ),
+        ("error", 2, 2 / 120, ["'$12.00'", "'1,5'"], "refused by summary(); write numbers like 1234.56"),
     ),
     "refunds": (
         lambda: audit_of(changed("amount", [-3.0, -4.5])),
@@ -206,7 +220,91 @@ def test_a_log_that_starts_later_than_its_customers_is_a_warning():
     assert row["share"] > 0.5
 
 
+# Bad lines
+
+
+def test_lost_revenue_leaves_refunds_out():
+    # Without the refunds 20 of 1,190 are lost; with them it would be -480 of 690.
+    frame = changed("customer_id", [None, None, None]).assign(amount=[10.0, 10.0, -500.0, *[10.0] * 117])
+    assert audit_of(frame).loc["no customer id", "remark"] == "left out, with 1.7% of the revenue"
+    with pytest.warns(DataWarning, match=r"they hold 20.00 of revenue, 1.7% of all"):
+        Transactions(frame, customer="customer_id", date="date", value="amount").summary()
+
+
+def test_a_share_that_is_none_is_not_told():
+    frame = changed("customer_id", [None]).assign(amount=[-500.0, *[10.0] * 119])
+    assert audit_of(frame, refunds="keep").loc["no customer id", "remark"] == "left out"
+
+
+@pytest.mark.parametrize("missing", [None, "", " ", np.nan])
+def test_missing_orders_are_counted_as_in_the_summary(missing):
+    # An order number that two customers share is an order of each.
+    frame = shop(invoice=[missing, "i1", "i1", *range(3, 120)]).astype({"invoice": object})
+    log = Transactions(frame, customer="customer_id", date="date", order="invoice")
+    summary = log.summary().table["n_orders"]
+    assert log.audit().table.set_index("check").loc["orders", "count"] == summary.sum() == 120
+
+
+def test_orders_that_are_not_numbers_are_missing():
+    frame = pd.DataFrame({"customer_id": "a", "date": pd.Timestamp("2024-01-01"), "invoice": [np.nan, np.nan, 5.0]})
+    for source in (frame, pl.from_pandas(frame, nan_to_null=False)):
+        log = Transactions(source, customer="customer_id", date="date", order="invoice")
+        assert log.summary().table["n_orders"].tolist() == [2]
+
+
+def test_a_blank_attribute_is_no_value():
+    frame = shop(channel=["", " ", *["web"] * 118])
+    assert audit_of(frame, attributes=["channel"]).loc["conflicting channel", "count"] == 0
+    log = Transactions(frame, customer="customer_id", date="date", attributes=["channel"])
+    assert (log.summary().table["channel"] == "web").all()
+
+
+@pytest.mark.parametrize(
+    "dates", [["9999-12-31", "0001-01-01"], ["infinity", "-infinity"], ["0000-01-01", "-200-01-01"], ["epoch", "?"]]
+)
+def test_extreme_dates_do_not_break_the_audit(dates):
+    assert repr(audited(changed("date", dates)))
+
+
+def test_infinite_dates_are_unreadable():
+    relation = duckdb.sql(
+        "SELECT 'a' AS customer_id, CAST(d AS TIMESTAMP) AS date, 1 AS amount "
+        "FROM (VALUES ('infinity'), ('-infinity'), ('12000-01-01'), ('2024-01-01')) AS v(d)"
+    )
+    assert audit_of(relation).loc["unreadable dates", "count"] == 3
+
+
+def test_huge_values_are_not_finite():
+    # Forty values of 9e25 would not fit into a sum.
+    table = audit_of(changed("amount", [9e25] * 40))
+    assert table.loc["values not finite", "count"] == 40
+    assert audit_of(changed("amount", [9e17] * 40)).loc["values not finite", "count"] == 0
+
+
+def test_an_end_before_the_data_observes_no_days():
+    row = audit_of(shop(), until="2023-12-01").loc["days observed"]
+    assert (row["count"], row["remark"]) == (0, "2023-12-01 is before the first date")
+
+
 # How it looks
+
+
+def test_the_text_is_plain_ascii():
+    assert repr(audited(shop())).isascii()
+
+
+def test_what_was_not_found_is_one_line():
+    audit = audited(shop())
+    last = "Nothing found: no customer id, unreadable dates, values not finite, refunds, zero values, repeated lines,"
+    assert " ".join(repr(audit).split()).count(last) == 1
+    assert f"<p>{last}" in audit._repr_html_()
+    assert "no customer id" in set(audit.table["check"])
+
+
+def test_remarks_on_long_texts_are_short():
+    text = repr(audited(shop(date="Dear customer, " * 100)))
+    assert "Dear c..." in " ".join(text.split())
+    assert len(text.splitlines()) < 30
 
 
 def test_the_audit_is_a_table_of_eighty_columns():

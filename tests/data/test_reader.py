@@ -65,6 +65,13 @@ def test_no_line_of_a_csv_file_is_skipped_in_silence(tmp_path, text):
         log_of(tmp_path / "log.csv")
 
 
+def test_columns_that_repeat_in_a_csv_file_are_refused(tmp_path):
+    (tmp_path / "log.csv").write_text("customer_id,date,amount,note,Amount,note\na,2024-01-01,1,x,2,y\n")
+    with pytest.raises(DataError, match="2 columns are called 'amount', 'Amount', and capitals"):
+        log_of(tmp_path / "log.csv")
+    assert len(log_of(tmp_path / "log.csv", value=None).summary()) == 1
+
+
 def test_a_line_of_another_length_is_named_by_its_number_only(tmp_path):
     (tmp_path / "log.csv").write_text(HEADER + "a,2024-01-01,1\n" * 30_000 + "secret,2024-01-01,1,DE\n")
     with pytest.raises(DataError) as caught:

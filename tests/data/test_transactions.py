@@ -2,6 +2,7 @@ import datetime
 import json
 import math
 import warnings
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -314,6 +315,25 @@ def test_large_whole_ids_are_not_rounded_next_to_a_missing_one():
     assert table.index.tolist() == [5, 2**53 + 1, 2**53 + 2]
 
 
+@pytest.mark.parametrize("kind", ["HUGEINT", "UHUGEINT", "DECIMAL(18, 0)", "DECIMAL(38, 0)", "UBIGINT"])
+def test_large_whole_ids_of_other_types_are_not_rounded(kind):
+    ids = f"(VALUES ({2**53}), ({2**53 + 1}), (NULL)) AS ids(id)"
+    relation = duckdb.sql(f"SELECT id::{kind} AS id, DATE '2024-01-01' AS date FROM {ids}")
+    table = quietly(Transactions(relation, customer="id", date="date").summary).table
+    assert table.index.tolist() == [2**53, 2**53 + 1]
+
+
+def test_ids_beyond_64_bits_become_text():
+    frame = pd.DataFrame({"id": pd.Series([2**70, 2**70 + 1, 7], dtype=object), "date": pd.Timestamp("2024-01-01")})
+    table = Transactions(frame, customer="id", date="date").summary().table
+    assert set(table.index) == {str(2**70), str(2**70 + 1), "7"}
+
+
+def test_decimal_ids_become_text():
+    frame = shop(customer_id=[Decimal(text) for text in ["1.10", "1.20", "1.10", "1.10", "1.20", "1.30"]])
+    assert log_of(frame).summary().table.index.tolist() == ["1.10", "1.20", "1.30"]
+
+
 def test_ids_of_mixed_types_become_text():
     ids = pd.Series([*range(5000), "007"], dtype=object)
     frame = pd.DataFrame({"customer_id": ids, "date": pd.Timestamp("2024-01-01")})
@@ -499,6 +519,17 @@ def test_value_may_be_quantity_times_price():
     assert log.summary().table["historic_revenue"].to_dict() == {"a": 240, "b": 35, "c": 42}
 
 
+def test_dates_after_today_are_told():
+    frame = shop(date=["2024-01-01", "2024-01-03", "2024-01-15", "2024-01-15", "2024-01-10", "2942-01-29"])
+    said = "date is after today in 1 of 6 lines; the last is 2942-01-29"
+    with pytest.warns(DataWarning, match=f"{said}, which becomes the end of observation; correct it or give until="):
+        log_of(frame).summary()
+    with pytest.warns(DataWarning, match=f"{said}, so nobody knows how far the log was observed") as caught:
+        log_of(frame).split("2024-01-10", "5 days")
+    assert caught[0].filename == __file__
+    log_of(frame).summary(until="2024-01-31").source.summary()
+
+
 # Orders and attributes
 
 
@@ -567,7 +598,10 @@ BAD_INPUT = {
     ),
     "values that are text": (
         lambda: log_of(shop(amount=["1", "2.5", "1,5", "EUR 3", "1e3", ""])).summary(),
-        "amount is missing or not finite in 3 of 6 lines: customers b, c",
+        (
+            "amount is missing or not finite in 3 of 6 lines: '' (customer c), '1,5' (customer b), 'EUR 3' (customer "
+            "b); write numbers like 1234.56, or leave them out with bad_rows='drop'"
+        ),
     ),
     "values that are dates": (lambda: log_of(shop(), value="date", date="amount"), "holds TIMESTAMP, not numbers"),
     "refunds that are refused": (
@@ -608,6 +642,27 @@ BAD_INPUT = {
         "unknown bad_rows 'skip'; use one of 'error', 'drop'",
     ),
     "attributes as text": (lambda: log_of(shop(), attributes="amount"), "attributes must be a list of columns"),
+    "a number for value": (
+        lambda: log_of(shop(), value=2),
+        "value must be a column or a pair (quantity, price); got 2",
+    ),
+    "column in other letters": (lambda: log_of(shop(), date="DATE"), "no column 'DATE'; did you mean 'date'?"),
+    "many columns": (
+        lambda: log_of(shop(**{f"col{i}": 1 for i in range(30)}), date="?"),
+        f"columns are customer_id, date, amount, {', '.join(f'col{i}' for i in range(17))}, ...",
+    ),
+    "a column twice": (
+        lambda: log_of(pd.concat([shop(), shop()[["amount"]]], axis=1)),
+        "2 columns are called 'amount', 'amount', and capitals are not told from small letters; rename them",
+    ),
+    "a column in two spellings": (
+        lambda: log_of(shop(Amount=1), value="Amount"),
+        "2 columns are called 'amount', 'Amount', and capitals are not told",
+    ),
+    "a long text as date": (
+        lambda: log_of(shop(date="Dear customer, " * 1000)).summary(),
+        "in 6 of 6 lines: 'Dear customer, Dear customer, Dear c... (customer a)",
+    ),
     "three values": (lambda: log_of(shop(), value=("a", "b", "c")), "value must be a column or a pair"),
     "recency above T": (
         lambda: Summary(pd.DataFrame({"frequency": [1], "recency": [3], "T": [2]}, index=[101]), unit="week"),
