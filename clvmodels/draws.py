@@ -51,7 +51,7 @@ def blocks(cost: ArrayLike) -> Iterator[slice]:
 
 def check_interval(interval: float | None) -> None:
     """Refuse anything but a share strictly between 0 and 1."""
-    if interval is not None and not (isinstance(interval, (int, float)) and 0 < interval < 1):
+    if interval is not None and not (isinstance(interval, (int, float, np.number)) and 0 < interval < 1):
         raise ValueError(f"interval must lie strictly between 0 and 1, such as 0.9; got {interval!r}")
 
 

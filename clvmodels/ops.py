@@ -92,4 +92,5 @@ def log_rising(start: Any, count: Any) -> Any:
         return special.gammaln(start + count) - special.gammaln(start)
     sums = np.zeros((*(start.shape[:-1]), most + 1))
     np.cumsum(np.log(start + np.arange(most)), axis=-1, out=sums[..., 1:])
-    return sums[..., count.astype(np.intp)]
+    at = count.astype(np.intp)
+    return sums[..., at if start.ndim < 2 else np.atleast_1d(at)]  # a lone customer keeps the axis of the draws: (S, 1)

@@ -91,8 +91,9 @@ def test_draws_broadcast_and_equal_a_loop(model):
     for formula in formulas:
         together = formula(*rows, **draws)
         assert together.shape == (5, rows.shape[1])
-        for s in range(5):
-            for n in range(rows.shape[1]):
+        for n in range(rows.shape[1]):
+            np.testing.assert_allclose(formula(*rows[:, n], **draws), together[:, [n]], rtol=1e-10)
+            for s in range(5):
                 alone = formula(*rows[:, n], **{name: float(value[s, 0]) for name, value in draws.items()})
                 np.testing.assert_allclose(together[s, n], alone, rtol=1e-10)
 
@@ -309,7 +310,7 @@ def test_wrong_arguments_are_named(model, shop):
         model().fit(shop, method="mcmc")
     with pytest.raises(ValueError, match="draws must be a whole number"):
         model().fit(shop, draws=10)
-    with pytest.raises(clv.DataError, match="fit needs a Summary, got DataFrame"):
+    with pytest.raises(clv.DataError, match="a Summary is needed, not a DataFrame"):
         model().fit(shop.table)
 
 

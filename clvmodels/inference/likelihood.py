@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from clvmodels.draws import BLOCK_CELLS, Parameters
+from clvmodels.errors import FitError
 from clvmodels.params import PRIOR_SD, Coordinates
 
 _STEP = 2e-3  # of the difference quotients, in log-parameters
@@ -65,7 +66,14 @@ class Target:
         pairs = [(i, j) for i in range(k) for j in range(i)]
         offsets = [step * unit for step in (h, -h, 2 * h, -2 * h)]
         offsets += [np.array([sign * h * (unit[i] + unit[j]) for i, j in pairs]).reshape(-1, k) for sign in (1, -1)]
+        if not np.isfinite(self(u[None])[0]):  # outside a prior's support: a search that asks will not go there
+            return np.zeros(k), -np.eye(k)
         values = self._relative(u + np.concatenate(offsets), u[None])
+        if not np.isfinite(values).all():
+            raise FitError(
+                "the search came to where the density ends: the border of the support of a prior (priors were given "
+                f"for {', '.join(self.coordinates.priors)}); give priors that are positive for every value"
+            )
         near_up, near_down, far_up, far_down = values[: 4 * k].reshape(4, k)
         gradient = (8 * (near_up - near_down) - (far_up - far_down)) / (12 * h)
         hessian = np.diag((16 * (near_up + near_down) - (far_up + far_down)) / (12 * h * h))
@@ -95,6 +103,11 @@ class Optimum:
 
 def maximise(target: Target, start: NDArray) -> Optimum:
     """Find the mode of the target by Newton's method within a trust region, and look at what lies around it."""
+    if not np.isfinite(target(start[None])[0]):
+        raise FitError(
+            f"the density is zero where the search starts; a prior (they were given for "
+            f"{', '.join(target.coordinates.priors)}) must have a ppf method, or be positive for every value"
+        )
     weight = float(target.weights.sum())
     memory: dict[bytes, tuple[NDArray, NDArray]] = {}
 
@@ -130,12 +143,14 @@ def maximise(target: Target, start: NDArray) -> Optimum:
         data_curvature, data_directions = np.linalg.eigh(-flat.derivatives(u)[1])
     weakest_sd = float(1 / np.sqrt(max(data_curvature[0], _FLAT)))
     problems = []
-    if curvature[0] < -_FLAT or decrement > 1e-3 or not np.isfinite(target(u[None])[0]):
+    if curvature[0] < -0.01 or decrement > 1e-3:
         problems.append(
             f"the search did not end at an optimum (after {result.nit} iterations; Newton decrement {decrement:.1g})"
         )
-    if weakest_sd > PRIOR_SD:
-        names = _named(target.coordinates, data_directions[:, 0])
+    heavy = [i for i in range(len(u)) if abs(data_directions[i, 0]) > 0.3]
+    meant = target.prior and all(target.coordinates.params[i].name in target.coordinates.priors for i in heavy)
+    if weakest_sd > PRIOR_SD and not meant:  # a user who gives the priors there means them to decide
+        names = _named(target.coordinates, data_directions[:, 0], heavy)
         problems.append(
             f"the likelihood is flat: the data say next to nothing about {names} "
             f"(standard error {weakest_sd:.1f} in the logarithm along that direction)"
@@ -143,10 +158,9 @@ def maximise(target: Target, start: NDArray) -> Optimum:
     return Optimum(u, inverse, int(result.nit), decrement, weakest_sd, tuple(problems))
 
 
-def _named(coordinates: Coordinates, direction: NDArray) -> str:
-    """The parameters that make up a direction, such as "a and b together" or "a against b"."""
-    heavy = [i for i in np.argsort(-np.abs(direction)) if abs(direction[i]) > 0.3]
-    names = [coordinates.params[i].name for i in sorted(heavy)]
+def _named(coordinates: Coordinates, direction: NDArray, heavy: list[int]) -> str:
+    """The parameters that make up a direction, such as "a and b growing together"."""
+    names = [coordinates.params[i].name for i in heavy]
     if len(names) == 1:
         return names[0]
     signs = {np.sign(direction[i]) for i in heavy}

@@ -64,6 +64,16 @@ class Rows:
         return cls(tuple(column[order[is_new]] for column in columns), weights, inverse)
 
 
+def checked_summary(data: Summary) -> Summary:
+    """The data, if they are a summary."""
+    if not isinstance(data, Summary):
+        raise DataError(
+            f"a Summary is needed, not a {type(data).__name__}; use Transactions(...).summary(unit=...) or "
+            "Summary(frame, unit=...)"
+        )
+    return data
+
+
 def check_kind(kind: str, *known: str) -> None:
     """Refuse a kind of plot that is not known."""
     if kind not in known:
@@ -170,11 +180,7 @@ class Model(Specification):
         ConvergenceWarning
             If the search did not end at an optimum, or the data leave a direction of the parameters open.
         """
-        if not isinstance(data, Summary):
-            raise DataError(
-                f"fit needs a Summary, got {type(data).__name__}; use Transactions(...).summary(unit=...) or "
-                "Summary(frame, unit=...)"
-            )
+        checked_summary(data)
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
         if not (isinstance(draws, (int, np.integer)) and draws >= 100):
@@ -194,7 +200,7 @@ class Model(Specification):
             coordinates,
             prior=method != "ml",
         )
-        optimum = likelihood.maximise(target, np.zeros(len(self.params)))
+        optimum = likelihood.maximise(target, coordinates.start() if target.prior else np.zeros(len(self.params)))
         sample = None
         u = optimum.u[None]
         if method == "laplace":

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks, check_interval, check_seed, generator, summarise
 from clvmodels.errors import DataError
-from clvmodels.models.base import Rows
+from clvmodels.models.base import Rows, checked_summary
 from clvmodels.time import Horizon, horizon_days, unit_days
 
 IntervalOf = Literal["outcome", "mean"]
@@ -56,8 +56,8 @@ class Forecast:
         Block of columns -> means by column of the table, each (S, B).
     events : callable
         Block of columns, random generator -> Events.
-    events_per_draw : ndarray, (N,)
-        Roughly, for bounding the memory.
+    events_per_draw : callable
+        Block of columns -> roughly how many events a draw has, for bounding the memory.
     worth : callable, optional
         Times of events -> margin x discount factor; with spend only.
     """
@@ -66,29 +66,29 @@ class Forecast:
     size: int
     means: Callable[[tuple[NDArray, ...]], dict[str, NDArray]]
     events: Callable[[tuple[NDArray, ...], np.random.Generator], Events]
-    events_per_draw: NDArray
+    events_per_draw: Callable[[tuple[NDArray, ...]], NDArray]
     worth: Callable[[NDArray], NDArray] | None = None
-
-    def outcomes(self, columns: tuple[NDArray, ...], rng: np.random.Generator) -> dict[str, NDArray]:
-        """Draws of the outcome of a block: transactions and, with spend, revenue and clv, each (S, B)."""
-        events = self.events(columns, rng)
-        outcomes: dict[str, NDArray] = {"transactions": events.counts}
-        if events.values is not None and self.worth is not None:
-            outcomes["revenue"] = events.sum_by_cell(events.values)
-            outcomes["clv"] = events.sum_by_cell(events.values * self.worth(events.times))
-        return outcomes
 
     def mean_blocks(self, rows: Rows) -> Iterator[tuple[slice, dict[str, NDArray]]]:
         """Means of the distinct rows, block after block: slice of the rows, and draws (S, B) by column."""
         for part in blocks(np.full(len(rows.weights), self.size)):
             yield part, self.means(tuple(column[part] for column in rows.columns))
 
+    def event_blocks(self, columns: tuple[NDArray, ...], seed: int, purpose: str) -> Iterator[tuple[slice, Events]]:
+        """Simulated events, block after block: slice of the rows, and their events."""
+        for number, part in enumerate(blocks(self.size * (1.0 + self.events_per_draw(columns)))):
+            yield part, self.events(tuple(column[part] for column in columns), generator(seed, purpose, number))
+
     def outcome_blocks(
-        self, columns: tuple[NDArray, ...], events_per_draw: NDArray, seed: int, purpose: str
+        self, columns: tuple[NDArray, ...], seed: int, purpose: str
     ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
-        """Simulated outcomes, block after block: slice of the rows, and draws (S, B) by outcome."""
-        for number, part in enumerate(blocks(self.size * (1.0 + events_per_draw))):
-            yield part, self.outcomes(tuple(column[part] for column in columns), generator(seed, purpose, number))
+        """Draws (S, B) of transactions and, with spend, revenue and clv, block after block."""
+        for part, events in self.event_blocks(columns, seed, purpose):
+            outcomes: dict[str, NDArray] = {"transactions": events.counts}
+            if events.values is not None and self.worth is not None:
+                outcomes["revenue"] = events.sum_by_cell(events.values)
+                outcomes["clv"] = events.sum_by_cell(events.values * self.worth(events.times))
+            yield part, outcomes
 
 
 class Forecaster(Protocol):
@@ -133,12 +133,10 @@ def table(
             put(name, part, draws.mean(axis=0))
     if interval:
         source = fit.posterior.forecast(data, t, **worth)
-        events_per_draw = np.zeros(len(rows.weights))
-        events_per_draw[rows.inverse] = source.events_per_draw
         parts = (
             ((part, _by_outcome(means)) for part, means in source.mean_blocks(rows))
             if interval_of == "mean"
-            else source.outcome_blocks(rows.columns, events_per_draw, attrs["seed"], "outcomes")
+            else source.outcome_blocks(rows.columns, attrs["seed"], "outcomes")
         )
         for part, draws_of in parts:
             for name, draws in draws_of.items():
@@ -182,7 +180,7 @@ def total(
                 for name, draws in _by_outcome(means).items():
                     sums[name] = sums.get(name, 0.0) + draws @ rows.weights[part]
         else:
-            for _, outcomes in source.outcome_blocks(source.columns, source.events_per_draw, attrs["seed"], "total"):
+            for _, outcomes in source.outcome_blocks(source.columns, attrs["seed"], "total"):
                 for name, draws in outcomes.items():
                     sums[name] = sums.get(name, 0.0) + draws.sum(axis=1)
         for name, draws in sums.items():
@@ -214,11 +212,9 @@ def simulated(
     """Frames of simulated transactions, block after block: customer, draw, time and, with spend, value."""
     data, t, attrs = _question(fit, data, horizon, None, "outcome", seed, worth)
     source = fit.posterior.forecast(data, t, **worth)
-    for number, part in enumerate(blocks(source.size * (1.0 + source.events_per_draw))):
-        columns = tuple(column[part] for column in source.columns)
-        events = source.events(columns, generator(attrs["seed"], "events", number))
+    for part, events in source.event_blocks(source.columns, attrs["seed"], "events"):
         cell = np.repeat(np.arange(events.counts.size), events.counts.ravel())
-        draw, customer = np.divmod(cell, len(columns[0]))
+        draw, customer = np.divmod(cell, events.counts.shape[1])
         frame = pd.DataFrame({"customer": data.table.index[part][customer], "draw": draw, "time": events.times})
         if events.values is not None:
             frame["value"] = events.values
@@ -240,12 +236,10 @@ def _question(
     worth: dict[str, float],
 ) -> tuple[Summary, float, dict[str, Any]]:
     """What is asked, checked: the data, the horizon in their unit, and the `attrs` that say what the answer is."""
-    data = fit.data if data is None else data
+    data = fit.data if data is None else checked_summary(data)
     check_interval(interval)
     if interval_of not in ("outcome", "mean"):
         raise ValueError(f"interval_of must be 'outcome' or 'mean'; got {interval_of!r}")
-    if not isinstance(data, Summary):
-        raise DataError(f"predict needs a Summary, got {type(data).__name__}; use Transactions(...).summary(...)")
     if data.unit != fit.data.unit:
         raise DataError(f"the fit is in {fit.data.unit}s and the data are in {data.unit}s; use unit={fit.data.unit!r}")
     days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)

@@ -210,7 +210,10 @@ class NonContractualCLVFit:
         def worth(times: NDArray) -> NDArray:
             return margin * np.exp(-rate * times)
 
-        return Forecast((*base.columns, m_x), base.size, means, events, base.events_per_draw, worth)
+        def events_per_draw(columns: tuple[NDArray, ...]) -> NDArray:
+            return base.events_per_draw(columns[:-1])
+
+        return Forecast((*base.columns, m_x), base.size, means, events, events_per_draw, worth)
 
     def __repr__(self) -> str:
         return f"{self.model!r}\n{self.transactions!r}\n{self.spend!r}"

@@ -12,7 +12,7 @@ import pandas as pd
 from clvmodels.data.summary import Summary
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted
-from clvmodels.models.base import Specification
+from clvmodels.models.base import Specification, checked_summary
 from clvmodels.models.forecast import described
 from clvmodels.time import UNIT_DAYS, Horizon, horizon_days, unit_days
 
@@ -92,7 +92,7 @@ class SimpleCLVFit:
             `expected_transactions`, `expected_spend`, `expected_revenue`, `historic_revenue`, `clv`.
         """
         check_interval(interval)
-        data = self.data if data is None else data
+        data = self.data if data is None else checked_summary(data)
         days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
         age = data.table["T"].to_numpy() * unit_days(data.unit) / UNIT_DAYS["year"]
         years = np.minimum(days / UNIT_DAYS["year"], np.maximum(self.figures.lifespan - age, 0.0))
@@ -111,9 +111,9 @@ class SimpleCLVFit:
         table.attrs.update({"model": repr(self.model), **described(data, horizon, days), "notes": notes})
         return table
 
-    def total(self, data: Summary | None = None, *, horizon: Horizon) -> pd.DataFrame:
-        """All customers together, in one row."""
-        table = self.predict(data, horizon=horizon)
+    def total(self, data: Summary | None = None, *, horizon: Horizon, interval: float | None = None) -> pd.DataFrame:
+        """All customers together, in one row; arguments as in `predict`."""
+        table = self.predict(data, horizon=horizon, interval=interval)
         sums = table[["expected_transactions", "expected_revenue", "clv"]].sum()
         frame = pd.DataFrame({"customers": [len(table)]} | {name: [value] for name, value in sums.items()})
         frame.index = pd.Index(["all"], name="segment")
@@ -128,7 +128,8 @@ class SimpleCLV(Specification):
     """The simple formula: average order value x purchase frequency x lifespan.
 
     Orders are counted where the log names them, else purchase days. Frequency and lifespan are over one period: from
-    the first order of the log to the end of observation.
+    the first order of the log to the end of observation (from the oldest customer's, where a summary does not know the
+    log's).
 
     Parameters
     ----------
@@ -183,8 +184,7 @@ class SimpleCLV(Specification):
         DataError
             If the summary has no revenue, covers no time, or gives no lifespan.
         """
-        if not isinstance(data, Summary):
-            raise DataError(f"fit needs a Summary, got {type(data).__name__}; use Transactions(...).summary(unit=...)")
+        checked_summary(data)
         missing = [name for name in ("historic_revenue", "n_transactions") if name not in data.table.columns]
         if missing:
             raise DataError(
@@ -192,7 +192,10 @@ class SimpleCLV(Specification):
                 "a value= column"
             )
         table = data.table
-        years = float(table["T"].max()) * unit_days(data.unit) / UNIT_DAYS["year"]
+        days = table["T"].max() * unit_days(data.unit)
+        if data.observation_start is not None and data.observation_end is not None:
+            days = (data.observation_end - data.observation_start).days
+        years = float(days) / UNIT_DAYS["year"]
         if years == 0:
             raise DataError("the log covers a single day: there is no frequency to compute")
         notes = []
@@ -213,7 +216,7 @@ class SimpleCLV(Specification):
 
 def _lifespan(data: Summary, years: float) -> tuple[float, str]:
     """Years that a customer stays, and what the number rests on."""
-    if years < LIFESPAN_OF_YOUNG_SHOPS:
+    if round(years, 2) < LIFESPAN_OF_YOUNG_SHOPS:  # three years on the calendar are 2.998 of 365.25 days
         return LIFESPAN_OF_YOUNG_SHOPS, f"lifespan 3 years by convention: the log covers {years:.2f}"
     if data.source is None:
         raise DataError("SimpleCLV needs the log to find the lifespan; give lifespan=, or a summary from Transactions")

@@ -1,6 +1,7 @@
 """Draws around the mode against posteriors that are known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import special, stats
 
@@ -58,3 +59,32 @@ def test_draws_of_bgnbd_agree_with_a_grid(cdnow):
         sd = np.sqrt((weights * (values - mean) ** 2).sum())
         assert fit.parameters.loc[name, "estimate"] == pytest.approx(mean, abs=5 * sd / np.sqrt(8000))
         assert fit.parameters.loc[name, "se"] == pytest.approx(sd, rel=5 / np.sqrt(2 * 8000))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_draws_of_gamma_gamma_in_a_small_shop_agree_with_a_grid(seed):
+    # 30 repeaters: the posterior of q has a long tail towards 1, and with it the population's mean a long one upwards.
+    rng = np.random.default_rng(8)
+    x = rng.integers(1, 5, 30)
+    frame = pd.DataFrame({"frequency": x, "recency": 5.0, "T": 9.0, "monetary_value": 0.0})
+    frame["monetary_value"] = clv.GammaGamma.simulate(rng, x, p=6.25, q=3.74, v=15.44)
+    fit = clv.GammaGamma().fit(clv.Summary(frame, "week"), method="laplace", seed=seed, draws=4000)
+    axes = np.linspace(-4, 9, 90), np.linspace(-9, 6, 100), np.linspace(-9, 9, 110)
+    u = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    density = np.concatenate(
+        [
+            clv.GammaGamma.log_likelihood(*fit.rows.columns, **fit.coordinates.to_values(part)) @ fit.rows.weights
+            + fit.coordinates.log_prior(part)
+            for part in np.array_split(u, 100)
+        ]
+    )
+    weights = np.exp(density - density.max())
+    values = {name: value[:, 0] for name, value in fit.coordinates.to_values(u).items()}
+    mean = clv.GammaGamma.expected_spend_new(**values)
+    order = np.argsort(mean)
+    cumulative = np.cumsum(weights[order]) / weights.sum()
+    ours = clv.GammaGamma.expected_spend_new(**fit.parameter_draws)[:, 0]
+    for level, allowed in ((0.05, 0.02), (0.5, 0.03), (0.95, 0.015), (0.99, 0.008)):
+        exact = mean[order][np.searchsorted(cumulative, level)]
+        # What share of our draws lies below: 4000 draws of which at least 1200 are effective.
+        assert (ours <= exact).mean() == pytest.approx(level, abs=allowed), level

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import simulated_shop
+from scipy import stats
 
 import clvmodels as clv
 from clvmodels.inference.likelihood import Target, maximise
@@ -69,6 +70,20 @@ def test_a_fit_warns_of_what_the_data_leave_open(method):
         fit = clv.BGNBD().fit(clv.Summary(frame, "week"), method=method)
     assert fit.diagnostics["problems"]
     assert "! " in repr(fit)
+
+
+def test_a_prior_with_borders_is_searched_inside_and_refused_at_its_border(cdnow):
+    inside = clv.BGNBD(priors={"r": stats.uniform(0.1, 0.5)}).fit(cdnow, method="map")
+    assert inside.parameters.loc["r", "estimate"] == pytest.approx(0.243, abs=0.005)
+    with pytest.raises(clv.FitError, match=r"border of the support of a prior \(priors were given for r"):
+        clv.BGNBD(priors={"r": stats.uniform(0.3, 0.5)}).fit(cdnow, method="map")
+
+
+def test_priors_that_the_user_gave_may_decide_without_a_warning():
+    frame = pd.DataFrame({"frequency": np.tile([0, 3, 5], 40), "recency": np.tile([0, 20.0, 20.0], 40), "T": 20.0})
+    priors = {"a": stats.gamma(50, scale=0.02), "b": stats.gamma(50, scale=0.1)}
+    fit = clv.BGNBD(priors=priors).fit(clv.Summary(frame, "week"), method="map")
+    assert fit.diagnostics["problems"] == []
 
 
 def test_a_good_fit_is_silent_and_at_its_optimum():

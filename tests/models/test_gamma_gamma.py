@@ -115,6 +115,27 @@ def test_means_of_zero_stay_out_of_the_fit_and_are_counted(cdnow):
     assert fit.predict().loc[free, "expected_spend"].between(0, 35).all()
 
 
+def test_equal_means_are_refused_with_what_to_do():
+    frame = pd.DataFrame({"frequency": [1, 2, 3, 4], "recency": 5.0, "T": 9.0, "monetary_value": 20.0})
+    with pytest.raises(clv.DataError, match="is 20 for all 4 customers: there is no spread to fit"):
+        GammaGamma().fit(clv.Summary(frame, "week"))
+
+
+def test_future_transactions_of_a_customer_share_that_customers_scale():
+    # Var(z1 + z2) = 2 Var(z) + 2 Cov, with Cov = Var(p / nu): one nu for both, nu ~ Gamma(p x + q, v + x m).
+    x, m_x, (p, q, v) = 1, 30.0, PAPER.values()
+    shape, rate = p * x + q, v + x * m_x
+    second = rate**2 / ((shape - 1) * (shape - 2))  # E[1 / nu^2]
+    covariance = p**2 * (second - (rate / (shape - 1)) ** 2)
+    variance = p * second + covariance
+    params = {name: np.full((200_000, 1), value) for name, value in PAPER.items()}
+    counts = np.full((200_000, 1), 2)
+    values = GammaGamma.simulate_future(np.random.default_rng(0), np.array([x]), np.array([m_x]), counts, **params)
+    total = values.reshape(-1, 2).sum(axis=1)
+    spread = (total - total.mean()) ** 2
+    assert total.var() == pytest.approx(2 * variance + 2 * covariance, abs=4 * spread.std() / np.sqrt(len(total)))
+
+
 def test_negative_means_are_refused_by_name():
     lines = pd.DataFrame({
         "id": [7, 7, 8, 8, 8, 9, 9],

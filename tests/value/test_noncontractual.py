@@ -78,6 +78,14 @@ def test_clv_is_the_sum_of_discounted_weeks(fits):
     np.testing.assert_allclose(table["clv"].iloc[:40], 0.3 * flow.sum(axis=0) * spend, rtol=1e-7)
 
 
+def test_p_purchase_is_that_of_the_horizon(fits):
+    fit = fits["ml"]
+    columns, params = fit.transactions.model.arrays(fit.data), fit.transactions.parameters["estimate"]
+    table = fit.predict(horizon="39 weeks")
+    np.testing.assert_allclose(table["p_purchase"], BGNBD.p_purchase(39.0, *columns, **params), rtol=1e-12)
+    np.testing.assert_allclose(table["p_alive"], BGNBD.p_alive(*columns, **params), rtol=1e-12)
+
+
 def test_margin_scales_and_discounting_lowers(fits):
     fit = fits["laplace"]
     base = fit.predict(horizon="1 year", interval=0.9)
@@ -138,6 +146,27 @@ def test_simulated_futures_have_the_means_of_the_table(fits, table):
     # Two independent simulations of one interval: each end within four standard errors of a 5 % quantile.
     allowed = 4 * np.sqrt(2) * per_draw["sum"].std() * np.sqrt(0.05 * 0.95 / 1000) / 0.103
     assert np.abs(total[["revenue_lower", "revenue_upper"]].to_numpy() - ends).max() < allowed
+
+
+def test_intervals_of_clv_are_discounted_margin(fits):
+    # At a rate that halves a year's value the interval must be that of the discounted sum of simulated purchases.
+    fit, rate = fits["laplace"], rate_per_unit(3.0, "week")
+    events = pd.concat(fit.simulate_future(horizon="1 year"))
+    worth = (0.3 * events["value"] * np.exp(-rate * events["time"])).groupby(events["draw"]).sum()
+    total = fit.total(horizon="1 year", interval=0.9, discount_rate=3.0)
+    error = worth.std() / np.sqrt(len(worth))
+    assert abs(worth.mean() - total["clv"].item()) < 4 * error
+    ends = np.quantile(worth, [0.05, 0.95])
+    allowed = 4 * np.sqrt(2) * worth.std() * np.sqrt(0.05 * 0.95 / 1000) / 0.103
+    assert np.abs(total[["clv_lower", "clv_upper"]].to_numpy() - ends).max() < allowed
+
+
+def test_parameters_of_transactions_and_spend_are_drawn_apart(fits):
+    draws = [fit.parameter_draws for fit in (fits["laplace"].transactions, fits["laplace"].spend)]
+    for bought in draws[0].values():
+        for spent in draws[1].values():
+            # 1,000 draws: a standard error of 0.03.
+            assert abs(np.corrcoef(bought[:, 0], spent[:, 0])[0, 1]) < 0.15
 
 
 def test_outcome_intervals_hold_their_share_of_the_models_own_outcomes(fits, table):
@@ -250,7 +279,7 @@ def test_rows_may_come_in_any_order_and_number(fits, table, cdnow):
 def test_data_of_another_unit_or_kind_are_refused(fits, cdnow):
     with pytest.raises(clv.DataError, match="the fit is in weeks and the data are in days; use unit='week'"):
         fits["ml"].predict(in_units(cdnow, unit="day"), horizon="39 weeks")
-    with pytest.raises(clv.DataError, match="predict needs a Summary, got DataFrame"):
+    with pytest.raises(clv.DataError, match="a Summary is needed, not a DataFrame"):
         fits["ml"].predict(cdnow.table, horizon="39 weeks")
 
 

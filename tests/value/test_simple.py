@@ -71,6 +71,9 @@ def test_prediction_is_customer_value_times_what_is_left_of_the_horizon_and_the_
     total = fit.total(horizon="1 year")
     assert total["clv"].item() == pytest.approx(table["clv"].sum())
     assert total["customers"].item() == 2
+    assert "no intervals" in fit.total(horizon="1 year", interval=0.9).attrs["notes"][-1]
+    with pytest.raises(clv.DataError, match="a Summary is needed, not a DataFrame"):
+        fit.predict(summary.table, horizon="1 year")
 
 
 def test_no_distribution_no_interval_and_it_says_so():
@@ -95,6 +98,19 @@ def test_lifespan_of_an_old_shop_is_seen_in_those_who_fell_silent():
     assert fit.figures.lifespan == pytest.approx(335 / 2 / 365.25)
     assert any("2 customers silent for more than 31 days" in note for note in fit.notes)
     assert any("biased low" in note for note in fit.notes)
+
+
+def test_three_years_on_the_calendar_are_three_years():
+    lines = [("loyal", f"{year}-{month:02}-01", 10.0, 0) for year in range(2017, 2020) for month in range(1, 13)]
+    lines += [("left", f"2017-{month:02}-01", 10.0, 0) for month in range(1, 13)]
+    fit = SimpleCLV().fit(shop(lines).summary(until="2020-01-01"))
+    assert fit.figures.lifespan == pytest.approx(334 / 365.25)
+
+
+def test_years_are_those_of_the_log_whoever_is_looked_at():
+    summary = shop(TWO_YEARS).summary(until="2021-12-31")
+    some = clv.Summary(summary.table.loc[["b"]], "week", summary.observation_start, summary.observation_end)
+    assert SimpleCLV(lifespan=1).fit(some).figures.purchase_frequency == pytest.approx(1 / (730 / 365.25))
 
 
 def test_a_lifespan_that_cannot_be_seen_is_refused():

@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels.data.summary import Summary
+from clvmodels.draws import blocks
 from clvmodels.errors import DataError, DataWarning, counted
-from clvmodels.models.base import Fit, Model, Rows, check_kind
+from clvmodels.models.base import Fit, Model, Rows, check_kind, checked_summary
 from clvmodels.plots.models import counts_against_model
 from clvmodels.schema import refuse
 
@@ -28,9 +29,17 @@ class SpendFit(Fit):
 
     def predict(self, data: Summary | None = None) -> pd.DataFrame:
         """Expected value of a future transaction of each customer, `expected_spend`, whenever it comes."""
-        data = self.data if data is None else data
+        data = self.data if data is None else checked_summary(data)
         rows = Rows.distinct(*self.model.arrays(data))
-        spend = self.model.conditional_expected_spend(*rows.columns, **self.parameter_draws).mean(axis=0)
+        size = len(next(iter(self.parameter_draws.values())))
+        spend = np.concatenate(
+            [
+                self.model.conditional_expected_spend(
+                    *(column[part] for column in rows.columns), **self.parameter_draws
+                ).mean(axis=0)
+                for part in blocks(np.full(len(rows.weights), size))
+            ]
+        )
         table = pd.DataFrame({"expected_spend": spend[rows.inverse]}, index=data.table.index)
         table.attrs.update(
             {"model": repr(self.model), "method": self.method, "seed": self.seed, "data_hash": self.data_hash}
@@ -103,6 +112,11 @@ class SpendModel(Model):
             raise DataError(
                 f"{counted(int(kept.sum()), 'customer')} with a repeat transaction worth more than 0 cannot carry the "
                 f"{len(self.params)} parameters of {type(self).__name__}"
+            )
+        if np.ptp(m_x[kept]) == 0:
+            raise DataError(
+                f"the mean repeat transaction is {m_x[kept][0]:g} for all {counted(int(kept.sum()), 'customer')}: "
+                "there is no spread to fit; multiply the expected transactions by it"
             )
         return Rows.distinct(x[kept], m_x[kept])
 

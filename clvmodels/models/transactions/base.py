@@ -138,9 +138,12 @@ class TransactionFit(Fit):
         def events(columns: tuple[NDArray, ...], rng: np.random.Generator) -> Events:
             return Events(*model.simulate_future(rng, t, *columns, **params))
 
-        columns = model.arrays(data)
-        x, _, T = columns
-        return Forecast(columns, size, means, events, t * (x + 1) / (T + t))
+        def events_per_draw(columns: tuple[NDArray, ...]) -> NDArray:
+            x, _, T = columns
+            typical = {name: values.mean() for name, values in params.items()}
+            return np.asarray(model.expected_transactions_alive(t, x, T, **typical))
+
+        return Forecast(model.arrays(data), size, means, events, events_per_draw)
 
 
 class TransactionModel(Model):

@@ -19,7 +19,7 @@ from clvmodels.data.summary import Summary
 from clvmodels.errors import AssumptionWarning
 from clvmodels.models.base import Fit, Method
 from clvmodels.models.transactions.base import TransactionModel
-from clvmodels.ops import expit, log, log1p, log_rising, logaddexp, maximum, where
+from clvmodels.ops import expit, expm1, log, log1p, log_rising, logaddexp, maximum, where
 from clvmodels.params import Param
 from clvmodels.quadrature import beta_nodes
 
@@ -88,7 +88,7 @@ class BGNBD(TransactionModel):
         Who is alive dies only after a transaction, so the next one comes at a Gamma(r + x, alpha + T) rate.
         """
         alive = BGNBD.p_alive(x, t_x, T, r=r, alpha=alpha, a=a, b=b)
-        return alive * -np.expm1(-(r + x) * log1p(t / (alpha + T)))
+        return alive * -expm1(-(r + x) * log1p(t / (alpha + T)))
 
     @staticmethod
     def expected_transactions_new(
