@@ -167,7 +167,7 @@ def _present(name: str, fields: Fields) -> str:
     """The column, with blank text and what is not a number as NULL: all three are missing."""
     column, kind = quoted(name), fields.types[name]
     if kind in TEXTS:
-        return rf"CASE WHEN trim(CAST({column} AS VARCHAR), e' \t\r\n') <> '' THEN {column} END"
+        return rf"CASE WHEN NOT regexp_full_match(CAST({column} AS VARCHAR), '\s*') THEN {column} END"
     return f"CASE WHEN NOT isnan({column}) THEN {column} END" if kind in FLOATS else column
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from clvmodels import schema, time
+from clvmodels.errors import DataError, counted
 
 if TYPE_CHECKING:
     from clvmodels.data.transactions import Transactions
@@ -59,6 +60,8 @@ class Summary:
         table = self.table
         if "customer_id" in table.columns:
             table = table.set_index("customer_id")
+        if table.index.hasnans:
+            raise DataError(f"the customer's id is missing in {counted(int(table.index.isna().sum()), 'row')}")
         schema.check_summary(table)
         counts = ["frequency", *table.columns.intersection(["n_transactions", "n_orders"])]
         table = table.astype(dict.fromkeys(counts, np.int64) | {"recency": float, "T": float})
@@ -66,6 +69,9 @@ class Summary:
         for name in ("observation_start", "observation_end"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, time.day(getattr(self, name), name))
+        start, end = self.observation_start, self.observation_end
+        if start is not None and end is not None and end < start:
+            raise DataError(f"observation_end {end:%Y-%m-%d} is before observation_start {start:%Y-%m-%d}")
 
     def __len__(self) -> int:
         return len(self.table)

@@ -89,6 +89,22 @@ def test_a_table_that_is_none_is_refused(frame, sentence):
     assert sentence in str(caught.value)
 
 
+def test_a_missing_id_is_refused():
+    with pytest.raises(DataError, match="the customer's id is missing in 1 row"):
+        Summary(table().rename({"b": None}), unit="week")
+
+
+def test_an_end_before_the_start_is_refused():
+    with pytest.raises(DataError, match="observation_end 2023-01-01 is before observation_start 2024-01-01"):
+        Summary(table(), unit="week", observation_start="2024-01-01", observation_end="2023-01-01")
+
+
+def test_summaries_can_be_compared_and_hashed():
+    summary = Summary(table(), unit="week")
+    assert summary == summary
+    assert len({summary, Summary(table(), unit="week")}) == 2
+
+
 def test_the_unit_is_required_and_known():
     with pytest.raises(ValueError, match="unknown unit 'weeks'; use one of 'day', 'week', 'month', 'year'"):
         Summary(table(), unit="weeks")
