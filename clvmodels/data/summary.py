@@ -61,7 +61,7 @@ class Summary:
         if "customer_id" in table.columns:
             table = table.set_index("customer_id")
         if table.index.hasnans:
-            raise DataError(f"the customer's id is missing in {counted(int(table.index.isna().sum()), 'row')}")
+            raise DataError(f"the customer's id is missing in {counted(int(np.sum(table.index.isna())), 'row')}")
         schema.check_summary(table)
         counts = ["frequency", *table.columns.intersection(["n_transactions", "n_orders"])]
         table = table.astype(dict.fromkeys(counts, np.int64) | {"recency": float, "T": float})
