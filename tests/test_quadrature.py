@@ -19,7 +19,7 @@ def test_moments_of_the_beta(a, b):
 
 
 @pytest.mark.parametrize(("a", "b"), SHAPES)
-@pytest.mark.parametrize("z", [1e-6, 1.0, 1e7])
+@pytest.mark.parametrize("z", [1e-6, 1.0, 1e4])
 def test_laplace_transform_of_the_beta(a, b, z):
     # E exp(-z p) = 1F1(a; a + b; -z), which bends at p = 1 / z.
     p, weights = beta_nodes(a, b, -np.log(z))
