@@ -18,7 +18,7 @@ def test_moments_of_the_beta(a, b):
     assert (weights * p**3).sum() == pytest.approx(third, rel=1e-11)
 
 
-@pytest.mark.parametrize(("a", "b"), SHAPES)
+@pytest.mark.parametrize(("a", "b"), [(a, b) for a, b in SHAPES if a <= 500])  # beyond, mpmath gives up
 @pytest.mark.parametrize("z", [1e-6, 1.0, 1e4])
 def test_laplace_transform_of_the_beta(a, b, z):
     # E exp(-z p) = 1F1(a; a + b; -z), which bends at p = 1 / z.
