@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clvmodels.data.summary import Summary
 from clvmodels.discounting import discount_nodes
+from clvmodels.draws import BLOCK_CELLS
 from clvmodels.errors import DataError, counted
 from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Model, Rows, check_kind
@@ -121,17 +122,21 @@ class TransactionFit(Fit):
         def means(columns: tuple[NDArray, ...]) -> dict[str, NDArray]:
             x, _, T = columns
             alive = np.broadcast_to(model.p_alive(*columns, **params), (size, len(x)))
-            # What a living customer will do does not depend on t_x: once per distinct (x, T), at all times together.
+            # What a living customer will do does not depend on t_x: once per distinct (x, T), at some times together.
             pairs = Rows.distinct(x, T)
-            grid = (np.repeat(times, len(pairs.weights)), *(np.tile(column, len(times)) for column in pairs.columns))
-            while_alive = model.expected_transactions_alive(*grid, **params).reshape(size, len(times), -1)
+            step = max(1, BLOCK_CELLS // (size * len(pairs.weights)))
+            discounted = np.zeros((size, len(pairs.weights)))
+            for start in range(0, len(times), step):
+                some = times[start : start + step]
+                grid = (np.repeat(some, len(pairs.weights)), *(np.tile(column, len(some)) for column in pairs.columns))
+                while_alive = model.expected_transactions_alive(*grid, **params).reshape(size, len(some), -1)
+                discounted += np.einsum("j,sjp->sp", weights[start : start + step], while_alive)
             found = {
                 "p_alive": alive,
                 "p_purchase": model.p_purchase(t, *columns, **params),
-                "expected_transactions": alive * while_alive[:, -1, pairs.inverse],
+                "expected_transactions": alive * while_alive[:, -1, pairs.inverse],  # the horizon is the last time
             }
             if rate is not None:
-                discounted = np.einsum("j,sjp->sp", weights, while_alive)
                 found["discounted_transactions"] = alive * discounted[:, pairs.inverse]
             return found
 
