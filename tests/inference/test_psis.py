@@ -21,7 +21,7 @@ def arviz_psis(log_ratios):
     else:
         from arviz_stats.base import array_stats
 
-        weights, k_hat = array_stats.psislw(log_ratios.copy())
+        weights, k_hat = array_stats.psislw(-log_ratios)  # takes the log-likelihood, the ratio's negative
     return np.asarray(weights), float(k_hat)
 
 
