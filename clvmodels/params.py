@@ -82,8 +82,12 @@ class Coordinates:
     def start(self) -> NDArray[np.float64]:
         """Where a search begins (k,): at the median of the user's priors, and at 0 for the other parameters."""
         values = self.to_values(np.zeros((1, len(self.params))))
-        medians = {name: np.asarray(prior.ppf(0.5)) for name, prior in self.priors.items() if hasattr(prior, "ppf")}
-        return self.to_u(values | medians)[0]
+        for param in self.params:
+            prior = self.priors.get(param.name)
+            median = float(prior.ppf(0.5)) if prior is not None and hasattr(prior, "ppf") else 0.0
+            if median > self._scale(param) * param.lower:
+                values[param.name] = np.array([[median]])
+        return self.to_u(values)[0]
 
     def log_prior(self, u: NDArray) -> NDArray[np.float64]:
         """Log density of the coordinates (S, k) -> (S,), up to a constant.

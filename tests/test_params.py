@@ -26,6 +26,12 @@ def test_the_default_prior_is_normal_in_the_logarithm_of_the_scaled_parameter():
     assert difference == pytest.approx(expected)
 
 
+def test_a_search_starts_at_the_medians_of_the_users_priors():
+    priors = {"alpha": stats.gamma(3, scale=10), "q": stats.norm(0.5, 1)}  # a median of q below its lower bound
+    coordinates = Coordinates(PARAMS, {"time": 30.0}, priors)
+    assert coordinates.start() == pytest.approx([0, np.log(priors["alpha"].median() / 30), 0])
+
+
 def test_a_prior_of_the_user_keeps_its_probability_in_the_coordinates():
     prior = stats.gamma(3, scale=10)
     coordinates = Coordinates((Param("alpha", "a scale", carries="time"),), {"time": 30.0}, {"alpha": prior})
