@@ -166,11 +166,9 @@ def predict(
     overwrite: Overwrite = False,
     seed: Annotated[int | None, typer.Option(help="Seed of the draws; the file says which was used.", min=0)] = None,
 ) -> None:
-    r"""Predict the value of each customer of a log, with intervals.
+    """Predict the value of each customer of a log, with intervals.
 
-    \b
-    Example: clvmodels predict orders.csv --customer id --date day
-                 --value quantity --value price --margin 0.3
+    Example: clvmodels predict orders.csv --customer id --date day --value amount
     """
     with _reporting() as progress:
         from clvmodels import workflow

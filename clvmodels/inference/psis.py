@@ -46,7 +46,7 @@ def smooth(log_ratios: NDArray) -> tuple[NDArray[np.float64], float]:
             smoothed = sigma * (np.expm1(-k_hat * np.log1p(-quantiles)) / k_hat if k_hat else -np.log1p(-quantiles))
             log_weights = log_weights.copy()
             log_weights[tail] = np.minimum(np.log(smoothed + np.exp(cutoff)), 0.0)
-    return log_weights - np.logaddexp.reduce(log_weights), float(k_hat)
+    return np.asarray(log_weights - special.logsumexp(log_weights)), float(k_hat)
 
 
 def fit_generalised_pareto(excess: NDArray) -> tuple[float, float]:
