@@ -168,7 +168,7 @@ def predict(
 ) -> None:
     """Predict the value of each customer of a log, with intervals.
 
-    Example: clvmodels predict orders.csv --customer id --date day --value amount
+    Example: clvmodels predict shop.csv --customer id --date day --value amount
     """
     with _reporting() as progress:
         from clvmodels import workflow

@@ -20,8 +20,8 @@ def bias(predicted: ArrayLike, actual: ArrayLike) -> float:
     >>> bias([1, 2, 3], [1, 1, 2])
     0.5
     """
-    total = np.asarray(actual, float).sum()
-    return float(np.asarray(predicted, float).sum() / total - 1) if total else math.nan
+    expected, total = (float(np.asarray(values, float).sum()) for values in (predicted, actual))
+    return expected / total - 1 if total else math.nan
 
 
 def mean_absolute_error(predicted: ArrayLike, actual: ArrayLike) -> float:
