@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from clvmodels.errors import FitError
 from clvmodels.inference import psis
 
-_DEGREES_OF_FREEDOM = 3  # heavy tails: what is never proposed, no diagnostic can miss
+_DEGREES_OF_FREEDOM = 3  # heavy tails: no diagnostic can see what was never proposed
 _PROPOSALS_PER_DRAW = 4
 _ROUNDS = 5
 _EFFECTIVE = 0.3  # share of effective proposals; k-hat alone passes proposals that saw little of the posterior
