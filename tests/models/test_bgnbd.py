@@ -262,6 +262,21 @@ def test_log_likelihood_keeps_its_digits(x, a):
         assert ours == pytest.approx(float(exact), rel=1e-12, abs=1e-9)
 
 
+@pytest.mark.parametrize("weeks", [12.0, 156.0, 520.0])
+@pytest.mark.parametrize("x", [0, 1, 40, 5000])
+def test_many_customers_at_once_have_the_values_of_each_alone(x, weeks):
+    # Between many T the expectation is interpolated; alone each is computed.
+    T = np.arange(0 if x == 0 else 1, weeks * 7) / 7
+    r, alpha = np.array([[0.05], [0.243], [5.0]]), np.array([[0.5], [4.414], [9.0]])
+    for t in (0.1, 52.0, 520.0):
+        for a, b in ((0.05, 0.2), (0.793, 2.426), (20.0, 50.0)):
+            params = {"r": r, "alpha": alpha, "a": a, "b": b}
+            together = BGNBD.expected_transactions_alive(t, np.full(len(T), x), T, **params)
+            some = np.unique(np.append(np.arange(0, len(T), 37), [1, len(T) - 1]))
+            alone = [BGNBD.expected_transactions_alive(t, x, T[i], **params)[:, 0] for i in some]
+            np.testing.assert_allclose(together[:, some], np.transpose(alone), rtol=1e-11)
+
+
 # Identities and reductions
 
 

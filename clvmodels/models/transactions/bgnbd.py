@@ -12,6 +12,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
@@ -203,7 +204,8 @@ def _expected_while_alive(
     """E[transactions in (T, T + t] | alive at T, x, T], the mean over the dropout probability p ~ Beta(a, b + x).
 
     Given p it is (1 - (1 + p tau)^-(r + x)) / p with tau = t / (alpha + T). The beta depends on the parameters and on x
-    alone, so its nodes are made once for each distinct x, and the mean once for each distinct (x, T, t).
+    alone, so its nodes are made once for each distinct x. The mean is computed for each distinct (x, T, t) or, where
+    there are many T to a time, for some T between which it is interpolated.
     """
     arguments = [np.asarray(value, float) for value in (t, x, T, r, alpha, a, b)]
     shape = np.broadcast_shapes(*(value.shape for value in arguments))
@@ -219,12 +221,36 @@ def _expected_while_alive(
     t, x, T = (np.atleast_1d(value) for value in np.broadcast_arrays(*arguments[:3]))
     r, alpha, a, b = (value.reshape(-1, 1) for value in arguments[3:])
     result = np.empty((max(len(value) for value in (r, alpha, a, b)), len(x)))
+    smallest = float(alpha.min())
     for level in np.unique(x):
         columns = np.flatnonzero(x == level)
-        pairs, back = np.unique(np.stack([t[columns], T[columns]]), axis=1, return_inverse=True)
-        mean = _mean_over_dropout(pairs[0] / (alpha + pairs[1]), r + level, a, b + level)
-        result[:, columns] = mean[:, back.ravel()]
+        times, at_time = np.unique(t[columns], return_inverse=True)
+        spans, at_span = np.unique(T[columns], return_inverse=True)
+        nodes, matrix = _interpolation(spans, smallest)
+        if times[0] > 0 and len(times) * len(nodes) < len(columns):
+            tau = (times[:, None] / (alpha[:, :, None] + nodes)).reshape(len(alpha), -1)
+            mean = _mean_over_dropout(tau, r + level, a, b + level).reshape(-1, len(times), len(nodes))
+            result[:, columns] = np.exp(np.log(mean) @ matrix)[:, at_time, at_span]
+        else:
+            pairs, back = np.unique(np.stack([t[columns], T[columns]]), axis=1, return_inverse=True)
+            mean = _mean_over_dropout(pairs[0] / (alpha + pairs[1]), r + level, a, b + level)
+            result[:, columns] = mean[:, back.ravel()]
     return result.reshape(shape)
+
+
+def _interpolation(spans: NDArray, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nodes (K,) and a matrix (K, P) that takes values at the nodes to values at the spans (P,).
+
+    The logarithm of the expectation is so smooth in log(alpha + T) that Chebyshev's polynomials give it to 13 digits
+    from a dozen nodes and six more for each factor e of alpha + T, if no draw's alpha is smaller than the one given. A
+    shop has a thousand different T, one for each day.
+    """
+    place = np.log(alpha + spans)
+    low, width = place[0], max(place[-1] - place[0], 1e-9)
+    count = int(np.ceil(12 + 6 * width))
+    nodes = np.cos(np.pi * (np.arange(count) + 0.5) / count)
+    at_nodes, at_spans = (chebyshev.chebvander(v, count - 1) for v in (nodes, 2 * (place - low) / width - 1))
+    return np.exp(low + width * (nodes + 1) / 2) - alpha, np.linalg.solve(at_nodes.T, at_spans.T)
 
 
 def _mean_over_dropout(tau: NDArray, shape: NDArray, a: NDArray, b: NDArray) -> NDArray[np.float64]:
