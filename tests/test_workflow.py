@@ -1,4 +1,6 @@
 import inspect
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -48,6 +50,14 @@ def test_the_demo_shows_how_much_better_the_model_is(demo):
         assert model["spearman"] > 0.4
         assert simple["top_decile"] == pytest.approx(0.1)
         assert model["top_decile"] > 0.4
+
+
+def test_the_readme_shows_what_the_demo_finds(demo):
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    for (_, model), row in demo.comparison.iterrows():
+        bias = re.escape(f"{row['bias']:+.1%}")
+        shown = rf"{re.escape(model)} +{row['predicted']:,.0f} +{bias} +{row['mae']:,.2f} +{row['rmse']:,.2f} "
+        assert re.search(shown, readme), shown
 
 
 def test_the_total_of_the_demo_is_the_sum_of_its_table_within_its_interval(demo):
