@@ -23,7 +23,7 @@ from clvmodels.params import Coordinates, Param, Prior
 Method = Literal["ml", "map", "laplace"]
 METHODS: tuple[Method, ...] = ("ml", "map", "laplace")
 CONFIDENCE = 0.95
-CHECKS = 100
+CHECKS = 100  # data sets that a plot simulates
 
 
 @dataclass(frozen=True)
@@ -238,6 +238,16 @@ class Fit:
         One draw for ml and map.
     log_likelihood : float
         At the optimum, in the units of the data (a change of the unit of time or money adds a constant).
+    coordinates : Coordinates
+        The parameters on the real line, in the data's own time and money.
+    optimum : Optimum
+        Where the search ended.
+    sample : Sample or None
+        The draws of laplace on that line.
+    size : int
+        How many draws laplace makes, also for the intervals of an ml or map fit.
+    rows : Rows
+        What the likelihood saw.
     """
 
     model: Model

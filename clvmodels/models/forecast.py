@@ -7,6 +7,7 @@ customer apart, because customers who look alike do not act alike.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -35,10 +36,14 @@ class Events:
     times: NDArray[np.float64]
     values: NDArray[np.float64] | None = None
 
+    @functools.cached_property
+    def cell(self) -> NDArray[np.intp]:
+        """Which of the S x B cells, counted row by row, each event belongs to."""
+        return np.repeat(np.arange(self.counts.size), self.counts.ravel())
+
     def sum_by_cell(self, amounts: NDArray) -> NDArray[np.float64]:
         """Sum of amounts of events within each cell, (S, B)."""
-        cell = np.repeat(np.arange(self.counts.size), self.counts.ravel())
-        sums = np.bincount(cell, amounts, minlength=self.counts.size).astype(float)
+        sums = np.bincount(self.cell, amounts, minlength=self.counts.size).astype(float)
         return sums.reshape(self.counts.shape)
 
 
@@ -213,8 +218,7 @@ def simulated(
     data, t, attrs = _question(fit, data, horizon, None, "outcome", seed, worth)
     source = fit.posterior.forecast(data, t, **worth)
     for part, events in source.event_blocks(source.columns, attrs["seed"], "events"):
-        cell = np.repeat(np.arange(events.counts.size), events.counts.ravel())
-        draw, customer = np.divmod(cell, events.counts.shape[1])
+        draw, customer = np.divmod(events.cell, events.counts.shape[1])
         frame = pd.DataFrame({"customer": data.table.index[part][customer], "draw": draw, "time": events.times})
         if events.values is not None:
             frame["value"] = events.values

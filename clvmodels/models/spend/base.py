@@ -79,6 +79,7 @@ class SpendModel(Model):
     - ``log_likelihood(x, m_x)`` of the mean m_x of x repeat transactions, both positive. From `ops` alone.
     - ``expected_spend_new()``: mean value of a transaction of a new customer.
     - ``conditional_expected_spend(x, m_x)``: mean value of a future transaction, x = 0 included.
+    - ``simulate(rng, x)``: mean of x transactions of new customers, one draw of the parameters.
     - ``simulate_future(rng, x, m_x, counts)``: values of counts (S, N) future transactions, cell after cell.
     """
 
