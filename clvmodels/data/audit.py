@@ -72,7 +72,7 @@ class Audit:
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + f"\n{fill(self._nothing(), 80)}"
 
     def _repr_html_(self) -> str:
-        table, nothing = self._texts().to_html(index=False), html.escape(self._nothing())
+        table, nothing = self._texts().to_html(index=False, justify="left"), html.escape(self._nothing())
         return f"<p>{html.escape(self.title)}</p>{table}<p>{nothing}</p>"
 
     @property
