@@ -30,7 +30,22 @@ VALUE = typer.Option(
 )
 Order = Annotated[str | None, typer.Option(help="Column with the order number, to count orders.", metavar="COLUMN")]
 Refunds = Annotated[
-    str, typer.Option(help="Negative values: drop, keep (count as purchases) or error (refuse).", metavar="POLICY")
+    str,
+    typer.Option(
+        help="Negative values: net (take off earlier purchases), drop, keep (count as purchases) or error (refuse).",
+        metavar="POLICY",
+    ),
+]
+Acquired = Annotated[
+    str | None,
+    typer.Option(
+        help="Column with the true date of a customer's first purchase; who is older than the log is left out.",
+        metavar="COLUMN",
+    ),
+]
+FirstSeenAfter = Annotated[
+    str | None,
+    typer.Option(help="Leave out customers who bought until this day: they may be older than the log.", metavar="DATE"),
 ]
 DateFormat = Annotated[
     str | None, typer.Option(help="How dates are written, if not YYYY-MM-DD: '%d/%m/%Y'.", metavar="FORMAT")
@@ -45,7 +60,7 @@ Until = Annotated[str | None, typer.Option(help="Last day observed (the last dat
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 
 # An option as the sentences of the package write it, such as `until=` or `method='map'`, but not within a path.
-_OPTION = re.compile(r"(?<![^\s(])(date_format|bad_rows|refunds|value|until|method|overwrite)=(?:True\b)?(?=(['\w])?)")
+_OPTION = re.compile(r"(?<![^\s(])(date_format|bad_rows|refunds|acquired|first_seen_after|value|until|method|overwrite)=(?:True\b)?(?=(['\w])?)")
 
 
 def main() -> None:
@@ -110,7 +125,9 @@ def audit(
     value: Annotated[list[str] | None, VALUE] = None,
     until: Until = None,
     order: Order = None,
-    refunds: Refunds = "drop",
+    refunds: Refunds = "net",
+    acquired: Acquired = None,
+    first_seen_after: FirstSeenAfter = None,
     date_format: DateFormat = None,
     timezone: Timezone = None,
     bad_rows: BadRows = "error",
@@ -131,6 +148,8 @@ def audit(
             date=date,
             order=order,
             refunds=cast(Any, refunds),
+            acquired=acquired,
+            first_seen_after=first_seen_after,
             date_format=date_format,
             timezone=timezone,
             bad_rows=cast(Any, bad_rows),
@@ -146,7 +165,9 @@ def predict(
     value: Annotated[list[str], VALUE],
     until: Until = None,
     order: Order = None,
-    refunds: Refunds = "drop",
+    refunds: Refunds = "net",
+    acquired: Acquired = None,
+    first_seen_after: FirstSeenAfter = None,
     date_format: DateFormat = None,
     timezone: Timezone = None,
     bad_rows: BadRows = "error",
@@ -191,6 +212,8 @@ def predict(
             date=date,
             order=order,
             refunds=cast(Any, refunds),
+            acquired=acquired,
+            first_seen_after=first_seen_after,
             date_format=date_format,
             timezone=timezone,
             bad_rows=cast(Any, bad_rows),

@@ -37,7 +37,8 @@ SUMMARY: dict[str, Column] = {
 
 HOLDOUT: dict[str, Column] = {
     "transactions": Column("purchase days in the holdout", "count"),
-    "revenue": Column("value of the holdout's transactions", "money"),
+    "revenue": Column("value of the holdout's transactions, net of the holdout's refunds", "money"),
+    "refunds_left": Column("what the holdout's refunds exceed its purchases by; in neither of the two", "money"),
 }
 
 PREDICTIONS: dict[str, Column] = {

@@ -45,6 +45,8 @@ class LogOptions(TypedDict, total=False):
     date: Required[str]
     order: str | None
     refunds: Refunds
+    acquired: str | None
+    first_seen_after: Day | None
     date_format: str | None
     timezone: str | None
     bad_rows: BadRows

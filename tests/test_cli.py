@@ -169,7 +169,7 @@ BAD_OPTIONS = {
     "three values": (["orders.csv", *COLUMNS, *COLUMNS[4:], "--value", "price"], "value must be a column or a pair"),
     "unknown unit": (["orders.csv", *COLUMNS, "--unit", "weeks"], "unknown unit 'weeks'; use one of 'day', 'week'"),
     "unknown method": (["orders.csv", *COLUMNS, "--method", "best"], "method must be one of"),
-    "unknown policy": (["orders.csv", *COLUMNS, "--refunds", "net"], "unknown refunds 'net'"),
+    "unknown policy": (["orders.csv", *COLUMNS, "--refunds", "hide"], "unknown refunds 'hide'"),
     "zero horizon": (["orders.csv", *COLUMNS, "--horizon", "0 weeks"], "must be at least one day after"),
     "horizon without unit": (["orders.csv", *COLUMNS, "--horizon", "39"], "write it like '39 weeks'"),
     "end outside the data": (["orders.csv", *COLUMNS, "--until", "2001-01-01"], "is before the data, which run from"),

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from clvmodels.data import sql
-from clvmodels.data.reader import Days
+from clvmodels.data.purchases import Found, dates, day_number
+from clvmodels.data.reader import Reader
 from clvmodels.data.sql import Fields, Status
 from clvmodels.errors import brief, counted, examples
 
@@ -97,43 +99,45 @@ class Audit:
         )
 
 
-def audited(days: Days, fields: Fields, until: pd.Timestamp | None) -> Audit:
-    """The audit of a log whose `days` are made.
+def audited(reader: Reader, found: Found, fields: Fields, until: pd.Timestamp | None) -> Audit:
+    """The audit of a log.
 
     Parameters
     ----------
-    days : Days
-        The log by day.
+    reader : Reader
+        For the oddities of the lines.
+    found : Found
+        What one pass over the log found.
     fields : Fields
         How the log is read.
     until : Timestamp, optional
         The end of observation, where it is not the last date.
     """
-    query, totals = days.reader.query, days.totals
     limit = pd.Timestamp.today() if until is None else until
-    people = query(sql.audited_customers(fields), limit=limit).set_index("customer")
-    buyers = people[people["days"] > 0]
-    gap = query(sql.gap_quantile(), q=0.5)["gap"].item()
-    first, last = totals["first"].min(), totals["last"].max()
-    end = last if until is None else until
-    orders = query(sql.count_orders(), end=end)["orders"].item() if fields.order else None
+    lines = reader.scan(sql.odd_lines(fields), limit=limit).set_index("customer")
+    buyers = found.customers
+    gap = float(np.median(found.gaps)) if len(found.gaps) else math.nan
+    end = found.last if until is None else until
     table = pd.DataFrame(
         [
-            *_facts(fields, totals, buyers, orders, gap, first, end),
-            *_line_checks(days, fields, people, until),
-            *_customer_checks(fields, people),
-            _first_purchases(buyers["first"], first, end),
-            _enough(buyers, gap, first, end),
+            *_facts(fields, found, gap, end),
+            *_line_checks(reader, fields, found, lines, until),
+            *_customer_checks(fields, found, lines[lines.index.notna()]),
+            _first_purchases(dates(buyers["first_day"]), fields.start(found.first), end),
+            _enough(buyers, gap, found.first, end),
         ]
     )
-    return Audit(f"Audit of {counted(int(totals['lines'].sum()), 'line')}", table)
+    return Audit(f"Audit of {counted(int(found.totals['lines'].sum()), 'line')}", table)
 
 
-def lost_share(worth: pd.Series) -> float:
-    """Share of the revenue on lines without a customer, refunds apart; NaN where there is no such share."""
-    revenue = worth.drop([Status.LATE, Status.REFUND]).sum()
+def lost_share(worth: pd.Series, refunds: str) -> float:
+    """Share of the revenue on lines without a customer; NaN where there is no such share.
+
+    Refunds are taken off both where they are netted, and left out of both where they are dropped.
+    """
+    revenue = worth.drop([Status.LATE] if refunds == "net" else [Status.LATE, Status.REFUND]).sum()
     share = worth[Status.NO_CUSTOMER] / revenue if revenue > 0 else math.nan
-    # Refunds that are kept can outweigh what the others bought.
+    # Refunds can outweigh what the others bought.
     return share if 0 <= share <= 1 else math.nan
 
 
@@ -158,21 +162,14 @@ def _oddity(
     return _row(check, level, count, remark, of=of, found=found) if count else _row(check, "ok", 0, "")
 
 
-def _facts(
-    fields: Fields,
-    totals: pd.DataFrame,
-    buyers: pd.DataFrame,
-    orders: int | None,
-    gap: float,
-    first: pd.Timestamp,
-    end: pd.Timestamp,
-) -> Iterator[dict[str, Any]]:
-    yield _row("lines", "note", totals["lines"].sum(), "")
+def _facts(fields: Fields, found: Found, gap: float, end: pd.Timestamp) -> Iterator[dict[str, Any]]:
+    buyers, first = found.customers, found.first
+    yield _row("lines", "note", found.totals["lines"].sum(), "")
     yield _row("customers", "note", len(buyers), "")
-    yield _row("one purchase only", "note", (buyers["days"] == 1).sum(), "of the customers", of=len(buyers))
-    if orders is not None:
-        yield _row("orders", "note", orders, "")
-    yield _row("purchase days", "note", buyers["days"].sum(), "what the models count")
+    yield _row("one purchase only", "note", (buyers["transactions"] == 1).sum(), "of the customers", of=len(buyers))
+    if fields.order:
+        yield _row("orders", "note", buyers["n_orders"].sum(), "")
+    yield _row("purchase days", "note", buyers["transactions"].sum(), "what the models count")
     if pd.notna(first):
         days = max((end - first).days, 0)
         gaps = "" if math.isnan(gap) else f"; the median gap between purchases is {counted(round(gap), 'day')}"
@@ -185,23 +182,24 @@ def _facts(
 
 
 def _line_checks(
-    days: Days, fields: Fields, people: pd.DataFrame, until: pd.Timestamp | None
+    reader: Reader, fields: Fields, found: Found, odd: pd.DataFrame, until: pd.Timestamp | None
 ) -> Iterator[dict[str, Any]]:
-    totals, repeats = days.totals, days.reader.scan(sql.duplicates(fields), **days.bound)
-    count, worth, lines = totals["lines"], totals["value"], totals["lines"].sum()
+    repeats = reader.scan(sql.duplicates(fields))
+    count, worth = found.totals["lines"], found.totals["value"]
+    lines, people = count.sum(), odd[odd.index.notna()]
     refused = "error" if fields.bad_rows == "error" else "warning"
     done = "refused by summary()" if fields.bad_rows == "error" else "left out"
 
-    def found(column: str) -> pd.Index:
+    def some(column: str) -> pd.Index:
         return people.index[people[column] > 0]
 
-    unusable = {status: found(status) for status in (Status.NO_DATE, Status.NO_VALUE)}
+    unusable = {status: some(status.name) for status in (Status.NO_DATE, Status.NO_VALUE)}
     for status in unusable:
         if count[status] and fields.texts(status):
-            texts = days.reader.scan(sql.unread(fields, status), **days.bound)["text"]
+            texts = reader.scan(sql.unread(fields, status))["text"]
             unusable[status] = pd.Index([brief(repr(text)) for text in texts]).unique()
-    lost = lost_share(worth)
-    share = "" if math.isnan(lost) else f", with {lost:.1%} of the revenue"
+    lost = lost_share(worth, fields.refunds)
+    share = "" if math.isnan(lost) else f", with {lost:.1%} of the {'net ' * (fields.refunds == 'net')}revenue"
     yield _oddity("no customer id", "warning", count[Status.NO_CUSTOMER], f"left out{share}", lines)
     how = "; say how with date_format=" if fields.dates_are_written and fields.date_format is None else ""
     remark = f"{done}: {fields.date} {fields.date_fault}{how}"
@@ -209,38 +207,49 @@ def _line_checks(
     if fields.value:
         remark = f"{done}; write numbers like 1234.56" if fields.texts(Status.NO_VALUE) else done
         yield _oddity("values not finite", refused, count[Status.NO_VALUE], remark, lines, unusable[Status.NO_VALUE])
-        negative = totals["negatives"][[Status.REFUND, Status.PURCHASE]].sum()
-        remark = {
-            "drop": f"left out; their sum is {worth[Status.REFUND]:,.2f}",
-            "keep": "counted as purchases",
-            "error": "refused by summary()",
-        }[fields.refunds]
-        level = "error" if fields.refunds == "error" else "warning"
-        yield _oddity("refunds", level, negative, remark, lines, found("negatives"))
-        yield _oddity("zero values", "note", people["zeros"].sum(), "counted as purchases", lines, found("zeros"))
+        policy = {
+            "net": ("note", f"taken off the purchases before them; their sum is {worth[Status.REFUND]:,.2f}"),
+            "drop": ("warning", f"left out; their sum is {worth[Status.REFUND]:,.2f}"),
+            "keep": ("warning", "counted as purchases"),
+            "error": ("error", "refused by summary()"),
+        }
+        level, remark = policy[fields.refunds]
+        yield _oddity("refunds", level, odd["negatives"].sum(), remark, lines, some("negatives"))
+        yield _oddity("zero values", "note", people["zeros"].sum(), "counted as purchases", lines, some("zeros"))
     remark = "equal to another in every column; counted"
     yield _oddity("repeated lines", "note", repeats["repeats"].sum(), remark, lines, pd.Index(repeats["customer"]))
-    more = people[Status.PURCHASE] - people["days"]
+    days = pd.concat([found.customers["transactions"], found.refunded["days"], found.older["transactions"]])
+    more = people["PURCHASE"] - days.groupby(level=0).sum().reindex(people.index, fill_value=0)
     remark = "lines of one customer on one day are one purchase"
     yield _oddity("merged into one day", "note", more.sum(), remark, lines, people.index[more > 0])
     if until is None:
         check, level, remark = "dates in the future", "warning", "they move the end of observation; give until="
     else:
         check, level, remark = "dates after the end", "note", f"left out, being after {until:%Y-%m-%d}"
-    yield _oddity(check, level, people["beyond"].sum(), remark, lines, found("beyond"))
-    zoned, dated = totals["zoned"].sum(), totals["dated"].sum()
+    yield _oddity(check, level, people["beyond"].sum(), remark, lines, some("beyond"))
+    zoned, dated = odd["zoned"].sum(), odd["dated"].sum()
     remark = f"times with a zone are turned into {fields.timezone}, times without are taken as they are"
     yield _oddity("mixed time zones", "warning", min(zoned, dated - zoned), remark, lines)
 
 
-def _customer_checks(fields: Fields, people: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _customer_checks(fields: Fields, found: Found, people: pd.DataFrame) -> Iterator[dict[str, Any]]:
     if fields.value:
-        only = people.index[(people[Status.REFUND] > 0) & (people["days"] == 0)]
-        yield _oddity("refunds only", "note", len(only), "customers who are not in the summary", len(people), only)
+        if fields.refunds == "net":
+            back, beyond = (found.refunded[found.refunded[name] > 0] for name in ("days", "left"))
+            of, remark = found.customers["transactions"].sum() + back["days"].sum(), "purchase days that count no more"
+            yield _oddity("refunded in full", "note", back["days"].sum(), remark, of, back.index)
+            remark = f"customers who gave back {beyond['left'].sum():,.2f} more than they had bought; that is left out"
+            yield _oddity("refunds beyond", "warning", len(beyond), remark, len(people), beyond.index)
+        without = people.index[(people["REFUND"] > 0) & ~people.index.isin(found.customers.index)]
+        remark = "customers who are not in the summary"
+        yield _oddity("refunds only", "note", len(without), remark, len(people), without)
     for i, name in enumerate(fields.attributes):
         several = people.index[people[f"conflict_{i}"]]
         remark = "customers with several values; the earliest counts"
         yield _oddity(f"conflicting {name}", "warning", len(several), remark, len(people), several)
+    if fields.acquired or fields.first_seen_after is not None:
+        remark = "customers who are left out: how often they bought before is not known"
+        yield _oddity("older than the log", "note", len(found.older), remark, len(people), found.older.index)
 
 
 def _first_purchases(first_dates: pd.Series, first: pd.Timestamp, end: pd.Timestamp) -> dict[str, Any]:
@@ -256,15 +265,15 @@ def _first_purchases(first_dates: pd.Series, first: pd.Timestamp, end: pd.Timest
     if first_dates.max() <= first + (end - first) / 2:
         remark += f"; all customers came by {first_dates.max():%Y-%m-%d}: a cohort"
         return _row(check, "note", early, remark, of=len(first_dates))
-    remark += "; customers may be older than the log, their T too short"
+    remark += "; customers may be older than the log, their T too short: give acquired= or first_seen_after="
     return _row(check, "warning", early, remark, of=len(first_dates))
 
 
 def _enough(buyers: pd.DataFrame, gap: float, first: pd.Timestamp, end: pd.Timestamp) -> dict[str, Any]:
-    repeaters = int((buyers["days"] > 1).sum())
+    repeaters = int((buyers["transactions"] > 1).sum())
     if buyers.empty:
         level, remark = "error", "no purchase can be used"
-    elif buyers["first"].min() == end:
+    elif buyers["first_day"].min() == day_number(end):
         level, remark = "error", "all purchases are on the last day, so nobody was observed for any time"
     elif not repeaters:
         level, remark = "error", "nobody bought on a second day, so there is no rate to learn"

@@ -7,7 +7,6 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -33,25 +32,6 @@ _CSV: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Days:
-    """The log by customer, status and day, as the table `days` of a reader.
-
-    Parameters
-    ----------
-    reader : Reader
-        It holds `days` and, where the log names orders, `orders`.
-    bound : dict
-        The parameters of `sql.lines`, for scanning the log again.
-    totals : DataFrame
-        Of `sql.totals`, by status.
-    """
-
-    reader: Reader
-    bound: dict[str, object]
-    totals: pd.DataFrame
-
-
 class Reader:
     """A connection of its own in which the source is called `log`, so that questions may be asked at the same time.
 
@@ -59,6 +39,8 @@ class Reader:
     ----------
     source : DataFrame, Table, path or relation
         As of `Transactions`.
+    **bound : object
+        Parameters of every text that reads the log.
 
     Attributes
     ----------
@@ -68,10 +50,10 @@ class Reader:
         The columns and their types in DuckDB.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, **bound: object) -> None:
         import duckdb
 
-        self._source = source
+        self._source, self._bound = source, bound
         # DuckDB would tell the type of a pandas column of objects from a sample, and read "007" as 7 if it missed it.
         self._connection = duckdb.connect(
             config={"pandas_analyze_sample": sys.maxsize, "temp_directory": tempfile.gettempdir()}
@@ -103,16 +85,29 @@ class Reader:
 
     def scan(self, text: str, **parameters: object) -> pd.DataFrame:
         """Run a text that reads the log."""
+        with self._log():
+            return self.query(text, **self._bound, **parameters)
+
+    def stream(self, text: str) -> Iterator[pyarrow.RecordBatch]:
+        """Run a text that reads the log, and give its rows in batches as they come."""
+        import pyarrow
+
+        with self._log(), _readable(self.kind):
+            yield from pyarrow.RecordBatchReader.from_stream(self._connection.sql(text, params=self._bound))
+
+    @contextlib.contextmanager
+    def _log(self) -> Iterator[None]:
         import duckdb
         import pyarrow
 
         if not isinstance(self._source, duckdb.DuckDBPyRelation):
-            return self.query(text, **parameters)
+            yield
+            return
         # A relation belongs to another connection; from this one it can be read as a stream, anew each time.
         with _readable(self.kind):
             self._connection.register("log", pyarrow.RecordBatchReader.from_stream(self._source))
         try:
-            return self.query(text, **parameters)
+            yield
         finally:
             self._connection.unregister("log")
 
@@ -179,10 +174,11 @@ def _check_path(path: str) -> None:
 def _readable(name: str) -> Iterator[None]:
     """Turn whatever DuckDB raises into one sentence, without the line at fault: it may hold personal data."""
     import duckdb
+    import pyarrow
 
     try:
         yield
-    except duckdb.Error as error:
+    except (duckdb.Error, pyarrow.ArrowException, OSError) as error:
         reason = re.sub(
             r"Original Line:.*?(Expected Number|Value with|Invalid unicode|Possible|$)",
             r"\1",

@@ -1,7 +1,6 @@
-"""The SQL of the data layer: from the lines of a log to one row per customer.
+"""The SQL of the data layer: from a log in the user's columns to lines, parsed and each with a status.
 
-log (the user's columns) -> lines (parsed, each with a status) -> days (one row per customer, status and day) ->
-customers. Audit, summary, split and gaps all read `days`, so calibration and holdout are made by the same text. Names
+Sorted by customer and day they go to `purchases`, which counts; audit and errors ask for oddities and examples. Names
 are quoted through SQLGlot, values are bound, and only day arithmetic is used: weeks and months differ between engines.
 """
 
@@ -9,10 +8,10 @@ are quoted through SQLGlot, values are bound, and only day arithmetic is used: w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum
 
+import pandas as pd
 from sqlglot import exp
 
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
@@ -27,13 +26,8 @@ DATES = frozenset(("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAM
 _ISO_TIME = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
 _ISO_ZONE = r"(Z| ?UTC|[+-]\d{2}(:?\d{2})?)$"
 
-# What is counted of the lines of a day, and what the audit wants to know besides.
-COUNTS = ("lines",)
-AUDIT_COUNTS = (*COUNTS, "zeros", "negatives", "dated", "zoned")
-
-# Sums of decimals are exact, so they do not depend on the order in which threads add. What is not finite is NULL, and
-# so is what exceeds 1e18: sums of DECIMAL(30, 12) are DECIMAL(38, 12), which has room for a hundred million of these.
-_MONEY = "DECIMAL(30, 12)"
+# A value so large counts as not finite: nobody sells for that, and sums must have room.
+_HUGE = "1e18"
 
 # What pandas can hold and people write; DuckDB knows infinite dates, too.
 _DATES = "DATE '0001-01-01' AND DATE '9999-12-31'"
@@ -41,16 +35,19 @@ _DATES = "DATE '0001-01-01' AND DATE '9999-12-31'"
 # The whole line, for its hash; no column is likely to have this name.
 _LINE = '"a whole line of the log"'
 
+# What stands for a date that cannot be used.
+NO_DAY = 2**31 - 1
 
-class Status(StrEnum):
-    """What a line is used for; the first that applies, in this order."""
 
-    LATE = "late"
-    NO_CUSTOMER = "no customer"
-    REFUND = "refund"
-    NO_DATE = "no date"
-    NO_VALUE = "no value"
-    PURCHASE = "purchase"
+class Status(IntEnum):
+    """What a line is; refunds and purchases are used."""
+
+    LATE = 0
+    NO_CUSTOMER = 1
+    NO_DATE = 2
+    NO_VALUE = 3
+    REFUND = 4
+    PURCHASE = 5
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,8 @@ class Fields:
     date: str
     value: tuple[str, ...]
     order: str | None
+    acquired: str | None
+    first_seen_after: pd.Timestamp | None
     attributes: tuple[str, ...]
     types: dict[str, str]
     id_type: str | None
@@ -72,16 +71,21 @@ class Fields:
     @property
     def used(self) -> tuple[str, ...]:
         """The columns that are read."""
-        return (self.customer, self.date, *self.value, *([self.order] if self.order else []), *self.attributes)
+        single = (name for name in (self.order, self.acquired) if name)
+        return (self.customer, self.date, *self.value, *single, *self.attributes)
 
     @property
     def parameters(self) -> dict[str, str]:
         """The values that `lines` binds, besides `until` and `known_until`."""
-        kind = self.types[self.date]
-        if self.date_format is not None:
-            zoned = {"timezone": self.timezone} if "%z" in self.date_format.lower() else {}
-            return {"date_format": self.date_format} | zoned
-        return {"timezone": self.timezone} if kind in TEXTS or kind == ZONED else {}
+        kinds = {self.types[name] for name in (self.date, self.acquired) if name}
+        written = kinds & (INTEGERS | TEXTS)
+        formatted = {"date_format": self.date_format} if self.date_format is not None and written else {}
+        zoned = "%z" in formatted["date_format"].lower() if formatted else bool(kinds & TEXTS)
+        return formatted | ({"timezone": self.timezone} if zoned or ZONED in kinds else {})
+
+    def start(self, first: pd.Timestamp) -> pd.Timestamp:
+        """The day from which on customers are counted, in a log whose first day is known."""
+        return first if self.first_seen_after is None else self.first_seen_after + pd.Timedelta(days=1)
 
     @property
     def dates_are_written(self) -> bool:
@@ -123,39 +127,48 @@ def lines(fields: Fields) -> str:
     """Each line with its customer, day, value and status."""
     value = " * ".join(f"TRY_CAST({quoted(name)} AS DOUBLE)" for name in fields.value) or "NULL::DOUBLE"
     texts = " || ' x ' || ".join(_text(name) for name in fields.value) or "NULL"
-    # Refunds without a customer are refunds, too: they are no revenue that is lost with him.
+    nets = fields.refunds == "net"
     refund = "FALSE" if fields.refunds == "keep" else "value < 0"
     columns = [
         f"{_customer(fields)} AS customer",
         f"coalesce(CAST({quoted(fields.date)} AS VARCHAR), '') AS date_text",
         f"{texts} AS value_text",
-        f"CASE WHEN {_day(fields)} BETWEEN {_DATES} THEN {_day(fields)} END AS day",
-        f"TRY_CAST({value} AS {_MONEY}) AS value",
+        f"{_day(fields.date, fields)} AS day",
+        f"{value} AS value",
         f"{_present(fields.order, fields) if fields.order else 'NULL'} AS purchase_order",
+        f"{_day(fields.acquired, fields) if fields.acquired else 'NULL'} AS acquired",
         f"hash({_LINE}) AS line_hash",
-        f"{_zoned(fields)} AS is_zoned",
+        f"{_zoned(fields.date, fields)} AS is_zoned",
         *(f"{_present(name, fields)} AS attribute_{i}" for i, name in enumerate(fields.attributes)),
-        *(f"{_present(name, fields)} AS attribute_top_{i}" for i, name in enumerate(fields.attributes)),
     ]
-    kinds = {
-        "lines": "TRUE",
-        "zeros": "value = 0",
-        "negatives": "value < 0",
-        "dated": "day IS NOT NULL",
-        "zoned": "is_zoned AND day IS NOT NULL",
-    }
-    counts = (f"CAST({condition} AS INTEGER) AS {name}" for name, condition in kinds.items())
+    # A refund that is left out needs no date. Without a customer it is no revenue that is lost with him.
+    lost = f"CASE WHEN abs(value) < {_HUGE} AND ({nets} OR customer IS NOT NULL OR NOT {refund}) THEN value END"
     return f"""
-        SELECT * REPLACE (CASE WHEN customer IS NOT NULL OR NOT {refund} THEN value END AS value), {", ".join(counts)},
-            CASE
-            WHEN day > CAST($until AS DATE) THEN '{Status.LATE}'
-            WHEN customer IS NULL THEN '{Status.NO_CUSTOMER}'
-            WHEN {refund} THEN '{Status.REFUND}'
-            WHEN day IS NULL THEN '{Status.NO_DATE}'
-            WHEN {"value IS NULL" if fields.value else "FALSE"} THEN '{Status.NO_VALUE}'
-            ELSE '{Status.PURCHASE}' END AS status
+        SELECT * REPLACE ({lost} AS value), CAST(CASE
+            WHEN day > CAST($until AS DATE) THEN {Status.LATE:d}
+            WHEN customer IS NULL THEN {Status.NO_CUSTOMER:d}
+            WHEN NOT {nets} AND {refund} THEN {Status.REFUND:d}
+            WHEN day IS NULL THEN {Status.NO_DATE:d}
+            WHEN {f"NOT coalesce(abs(value) < {_HUGE}, FALSE)" if fields.value else "FALSE"} THEN {Status.NO_VALUE:d}
+            WHEN {refund} THEN {Status.REFUND:d}
+            ELSE {Status.PURCHASE:d} END AS UTINYINT) AS status
         FROM (SELECT {", ".join(columns)} FROM log AS {_LINE})
         WHERE coalesce(day <= CAST($known_until AS DATE), TRUE)"""
+
+
+def ordered(fields: Fields) -> str:
+    """What `purchases` wants to know of each line, sorted by customer and day; those without a customer come last."""
+    day = f"coalesce({{}} - DATE '1970-01-01', {NO_DAY})::INTEGER AS {{}}"
+    columns = ["customer", day.format("day", "day"), "coalesce(value, 0) AS value", "status"]
+    columns += ["purchase_order"] if fields.order else []
+    columns += [day.format("acquired", "acquired")] if fields.acquired else []
+    columns += [f"attribute_{i}" for i in range(len(fields.attributes))]
+    return f"SELECT {', '.join(columns)} FROM ({lines(fields)}) ORDER BY 1 NULLS LAST, 2"
+
+
+def span(fields: Fields) -> str:
+    """First and last date."""
+    return f"SELECT min(day) AS first, max(day) AS last FROM ({lines(fields)})"
 
 
 def _customer(fields: Fields) -> str:
@@ -167,7 +180,8 @@ def _present(name: str, fields: Fields) -> str:
     """The column, with blank text and what is not a number as NULL: all three are missing."""
     column, kind = quoted(name), fields.types[name]
     if kind in TEXTS:
-        return rf"CASE WHEN NOT regexp_full_match(CAST({column} AS VARCHAR), '\s*') THEN {column} END"
+        text = f"CAST({column} AS VARCHAR)" if kind == "ENUM" else column
+        return rf"CASE WHEN NOT regexp_full_match({text}, '\s*') THEN {text} END"
     return f"CASE WHEN NOT isnan({column}) THEN {column} END" if kind in FLOATS else column
 
 
@@ -181,120 +195,45 @@ def large_ids(column: str) -> str:
     return f"SELECT count(*) > 0 AS found FROM log WHERE {name} IS NOT NULL AND TRY_CAST({name} AS BIGINT) IS NULL"
 
 
-def _day(fields: Fields) -> str:
-    column, kind = quoted(fields.date), fields.types[fields.date]
+def _day(name: str, fields: Fields) -> str:
+    column, kind = quoted(name), fields.types[name]
     text = f"CAST({column} AS VARCHAR)"
-    if fields.date_format is not None:
+    if fields.date_format is not None and kind in INTEGERS | TEXTS:
         parsed = f"try_strptime({text}, $date_format)"
-        return f"CAST({f'timezone($timezone, {parsed})' if 'timezone' in fields.parameters else parsed} AS DATE)"
-    if kind in TEXTS:
-        return f"""CASE
+        day = f"CAST({f'timezone($timezone, {parsed})' if 'timezone' in fields.parameters else parsed} AS DATE)"
+    elif kind in TEXTS:
+        day = f"""CASE
             WHEN {text} LIKE '____-__-__' THEN TRY_CAST({text} AS DATE)
-            WHEN {_zoned(fields)} THEN CAST(timezone($timezone, TRY_CAST({text} AS TIMESTAMPTZ)) AS DATE)
+            WHEN {_zoned(name, fields)} THEN CAST(timezone($timezone, TRY_CAST({text} AS TIMESTAMPTZ)) AS DATE)
             WHEN regexp_matches({text}, '{_ISO_TIME}$') THEN CAST(TRY_CAST({text} AS TIMESTAMP) AS DATE) END"""
-    return f"CAST({f'timezone($timezone, {column})' if kind == ZONED else column} AS DATE)"
-
-
-def _zoned(fields: Fields) -> str:
-    if fields.types[fields.date] in TEXTS and fields.date_format is None:
-        return f"regexp_matches(CAST({quoted(fields.date)} AS VARCHAR), '{_ISO_TIME}{_ISO_ZONE}')"
-    return "FALSE"
-
-
-def grouped(source: str, keys: str, fields: Fields, counts: Sequence[str]) -> str:
-    """One row per combination of the keys; grouping again by fewer keys gives what grouping by these at once would."""
-    # A day is the finest grain of time, so of several attribute values on one day the smallest is taken.
-    numbers = range(len(fields.attributes))
-    sums = [f"sum({name})::BIGINT AS {name}" for name in counts]
-    bounds = [f"min(attribute_{i}) AS attribute_{i}, max(attribute_top_{i}) AS attribute_top_{i}" for i in numbers]
-    return f"SELECT {keys}, sum(value) AS value, {', '.join(sums + bounds)} FROM ({source}) GROUP BY {keys}"
-
-
-def customers(fields: Fields) -> str:
-    """One row per customer: the purchase days after `$after` (NULL: from the start) and up to `$end`."""
-    attributes = [f", arg_min(attribute_{i}, day) AS attribute_{i}" for i in range(len(fields.attributes))]
-    return f"""
-        SELECT customer, count(*) AS transactions, sum(value)::DOUBLE AS revenue,
-            arg_min(value, day)::DOUBLE AS first_value, (sum(value) - arg_min(value, day))::DOUBLE AS later_value,
-            min(day) AS first_date, max(day) AS last_date{"".join(attributes)}
-        FROM days
-        WHERE status = '{Status.PURCHASE}' AND coalesce(day > CAST($after AS DATE), TRUE) AND day <= CAST($end AS DATE)
-        GROUP BY customer"""
-
-
-def summary(fields: Fields) -> str:
-    """The columns of a summary, attributes last; `$unit` is the length of the unit in days."""
-    columns = {
-        "frequency": "transactions - 1",
-        "recency": "(last_date - first_date) / $unit",
-        "T": "(CAST($end AS DATE) - first_date) / $unit",
-        "monetary_value": "if(transactions = 1, 0, later_value / (transactions - 1))",
-        "n_transactions": "transactions",
-        "n_orders": "n_orders",
-        "historic_revenue": "revenue",
-        "first_value": "first_value",
-        "first_date": "first_date",
-        "last_date": "last_date",
-        "days_since_last": "CAST($end AS DATE) - last_date",
-    } | {f"attribute_{i}": f"attribute_{i}" for i in range(len(fields.attributes))}
-    if not fields.value:
-        del columns["monetary_value"], columns["historic_revenue"], columns["first_value"]
-    orders = ""
-    if fields.order:
-        orders = f"JOIN ({_orders()}) USING (customer)"
     else:
-        del columns["n_orders"]
-    named = ", ".join(f"{text} AS {name}" for name, text in columns.items())
-    return f"SELECT customer, {named} FROM ({customers(fields)}) {orders} ORDER BY customer"
+        day = f"CAST({f'timezone($timezone, {column})' if kind == ZONED else column} AS DATE)"
+    return f"CASE WHEN {day} BETWEEN {_DATES} THEN {day} END"
 
 
-def _orders() -> str:
-    # What a day's lines without an order number bought counts as one order.
-    return f"""
-        SELECT customer, count(DISTINCT purchase_order)
-            + count(DISTINCT day) FILTER (purchase_order IS NULL) AS n_orders
-        FROM orders WHERE status = '{Status.PURCHASE}' AND day <= CAST($end AS DATE) GROUP BY customer"""
-
-
-def count_orders() -> str:
-    """Orders of all customers up to `$end`."""
-    return f"SELECT coalesce(sum(n_orders), 0)::BIGINT AS orders FROM ({_orders()})"
-
-
-def gap_quantile() -> str:
-    """Quantile `$q` of the days between consecutive purchase days of a customer."""
-    return f"""
-        SELECT quantile_cont(gap, $q) AS gap FROM (
-            SELECT day - lag(day) OVER (PARTITION BY customer ORDER BY day) AS gap
-            FROM days WHERE status = '{Status.PURCHASE}')"""
-
-
-def totals(counts: Sequence[str]) -> str:
-    """Lines, value and dates by status, zeros for the statuses that no line has."""
-    statuses = ", ".join(f"('{status}')" for status in Status)
-    sums = ", ".join(f"coalesce(sum({name}), 0)::BIGINT AS {name}" for name in counts)
-    return f"""
-        SELECT status, {sums}, coalesce(sum(value), 0)::DOUBLE AS value, min(day) AS first, max(day) AS last
-        FROM (VALUES {statuses}) AS statuses(status) LEFT JOIN days USING (status) GROUP BY status"""
+def _zoned(name: str, fields: Fields) -> str:
+    if fields.types[name] in TEXTS and fields.date_format is None:
+        return f"regexp_matches(CAST({quoted(name)} AS VARCHAR), '{_ISO_TIME}{_ISO_ZONE}')"
+    return "FALSE"
 
 
 def unread(fields: Fields, status: Status) -> str:
     """Some texts that cannot be read, with their customers."""
     text = "date_text" if status is Status.NO_DATE else "value_text"
     return f"""
-        SELECT DISTINCT {text} AS text, customer FROM ({lines(fields)}) WHERE status = '{status}'
+        SELECT DISTINCT {text} AS text, customer FROM ({lines(fields)}) WHERE status = {status:d}
         ORDER BY ALL LIMIT 4"""
 
 
-def lines_after() -> str:
+def lines_after(fields: Fields) -> str:
     """Number of lines after `$day`."""
-    return "SELECT coalesce(sum(lines), 0)::BIGINT AS lines FROM days WHERE day > CAST($day AS DATE)"
+    return f"SELECT count(*) AS lines FROM ({lines(fields)}) WHERE day > CAST($day AS DATE)"
 
 
-def customers_with(status: Status) -> str:
+def customers_with(fields: Fields, status: Status) -> str:
     """Some customers with lines of this status."""
     return f"""
-        SELECT DISTINCT customer FROM days WHERE status = '{status}' AND customer IS NOT NULL
+        SELECT DISTINCT customer FROM ({lines(fields)}) WHERE status = {status:d} AND customer IS NOT NULL
         ORDER BY customer LIMIT 4"""
 
 
@@ -303,23 +242,22 @@ def duplicates(fields: Fields) -> str:
     return f"""
         SELECT customer, sum(repeats)::BIGINT AS repeats FROM (
             SELECT any_value(customer) AS customer, count(*) - 1 AS repeats FROM ({lines(fields)})
-            WHERE status = '{Status.PURCHASE}' GROUP BY line_hash HAVING count(*) > 1)
+            WHERE status = {Status.PURCHASE:d} GROUP BY line_hash HAVING count(*) > 1)
         GROUP BY customer ORDER BY customer"""
 
 
-def audited_customers(fields: Fields) -> str:
-    """What the audit needs to know of each customer: lines by status and kind, purchase days, revenue, conflicts."""
-    bought = f"status = '{Status.PURCHASE}'"
+def odd_lines(fields: Fields) -> str:
+    """What the audit counts of the lines of each customer, and of the lines without one; conflicting attributes."""
+    bought, used = f"status = {Status.PURCHASE:d}", f"status >= {Status.REFUND:d}"
     columns = [
-        *(f"sum(if(status = '{status}', lines, 0)) AS \"{status}\"" for status in Status),
-        f"sum(if({bought}, zeros, 0)) AS zeros",
-        "sum(negatives) AS negatives",
-        "sum(if(day > CAST($limit AS DATE), lines, 0)) AS beyond",
-        f"count_if({bought}) AS days",
-        f"CAST(sum(value) FILTER ({bought}) AS DOUBLE) AS revenue",
-        f"min(day) FILTER ({bought}) AS first",
+        *(f"count_if(status = {status:d}) AS {status.name}" for status in Status),
+        f"count_if({bought} AND value = 0) AS zeros",
+        f"count_if({used} AND value < 0) AS negatives",
+        "count_if(day > CAST($limit AS DATE)) AS beyond",
+        "count_if(day IS NOT NULL) AS dated",
+        "count_if(is_zoned AND day IS NOT NULL) AS zoned",
     ]
     for i in range(len(fields.attributes)):
-        differ = f"min(attribute_{i}) FILTER ({bought}) <> max(attribute_top_{i}) FILTER ({bought})"
+        differ = f"min(attribute_{i}) FILTER ({bought}) <> max(attribute_{i}) FILTER ({bought})"
         columns.append(f"coalesce({differ}, FALSE) AS conflict_{i}")
-    return f"SELECT customer, {', '.join(columns)} FROM days WHERE customer IS NOT NULL GROUP BY customer ORDER BY 1"
+    return f"SELECT customer, {', '.join(columns)} FROM ({lines(fields)}) GROUP BY customer ORDER BY customer"

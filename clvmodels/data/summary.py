@@ -64,7 +64,8 @@ class Summary:
             raise DataError(f"the customer's id is missing in {counted(int(np.sum(table.index.isna())), 'row')}")
         schema.check_summary(table)
         counts = ["frequency", *table.columns.intersection(["n_transactions", "n_orders"])]
-        table = table.astype(dict.fromkeys(counts, np.int64) | {"recency": float, "T": float})
+        kinds = dict.fromkeys(counts, np.dtype(np.int64)) | dict.fromkeys(["recency", "T"], np.dtype(float))
+        table = table.astype({name: kind for name, kind in kinds.items() if table[name].dtype != kind})
         object.__setattr__(self, "table", table)
         for name in ("observation_start", "observation_end"):
             if getattr(self, name) is not None:

@@ -19,7 +19,8 @@ import pandas as pd
 from clvmodels import schema, time
 from clvmodels.data import sql
 from clvmodels.data.audit import Audit, audited, lost_share
-from clvmodels.data.reader import Days, Reader
+from clvmodels.data.purchases import Found, collect, dates, day_number
+from clvmodels.data.reader import Reader
 from clvmodels.data.sql import Status
 from clvmodels.data.summary import Summary
 from clvmodels.errors import DataError, DataWarning, brief, counted, examples
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from clvmodels.data.reader import Source as Source
 
 Day = str | datetime.date | np.datetime64
-Refunds = Literal["drop", "keep", "error"]
+Refunds = Literal["net", "drop", "keep", "error"]
 BadRows = Literal["error", "drop"]
 
 
@@ -42,7 +43,8 @@ class Split:
         The customers as known at the end of the cutoff day.
     holdout : DataFrame
         Columns of `clvmodels.schema.HOLDOUT`, one row per customer of the calibration in its order, zeros for those who
-        bought nothing.
+        bought nothing. The holdout's refunds are taken off the holdout's purchases alone (and not off those, if they
+        belong by their number to earlier orders); what is left of them is told apart, as `refunds_left`.
     new_customers : DataFrame
         The same columns for the customers first seen in the holdout.
     cutoff, holdout_end : Timestamp
@@ -88,8 +90,17 @@ class Transactions:
     attributes : sequence of str
         Columns that describe the customer (channel, country). The value of the earliest purchase day that has one
         counts; where that day has several, the smallest.
-    refunds : {"drop", "keep", "error"}
-        Lines with a negative value are left out with a warning, counted as purchases, or refused.
+    refunds : {"net", "drop", "keep", "error"}
+        What is done with lines of a negative value. "net" takes each off the order of the same number (with `order=`),
+        else off the customer's latest purchase up to that day, then off those before it; a purchase day that this
+        brings to zero is no purchase, and what exceeds all purchases is left out with a warning. "drop" leaves refunds
+        out with a warning, "keep" counts them as purchases, "error" refuses them.
+    acquired : str, optional
+        Column with the true date of a customer's first purchase. Who was acquired before the log begins is left out
+        with a warning: how often such customers bought before is not in the log, so no model can use what is.
+    first_seen_after : date, optional
+        Where that date is not known: customers who bought on this day or before are left out with a warning, because
+        they may be older than the log.
     date_format : str, optional
         How dates are written, in the letters of `strptime`; whole numbers such as 19970131 can be read so, too.
     timezone : str, default "UTC"
@@ -123,7 +134,9 @@ class Transactions:
         value: str | Sequence[str] | None = None,
         order: str | None = None,
         attributes: Sequence[str] = (),
-        refunds: Refunds = "drop",
+        refunds: Refunds = "net",
+        acquired: str | None = None,
+        first_seen_after: Day | None = None,
         date_format: str | None = None,
         timezone: str | None = None,
         bad_rows: BadRows = "error",
@@ -144,6 +157,8 @@ class Transactions:
                 date=date,
                 value=tuple(values),
                 order=order,
+                acquired=acquired,
+                first_seen_after=None if first_seen_after is None else time.day(first_seen_after, "first_seen_after"),
                 attributes=tuple(attributes),
                 types={name: kind.split("(")[0] for name, kind in reader.types.items()},
                 id_type=None,
@@ -168,8 +183,8 @@ class Transactions:
     @property
     def end(self) -> pd.Timestamp:
         """The last date in the log."""
-        with self._days(None) as days:
-            return days.totals["last"].max()
+        with self._reading(None) as reader:
+            return reader.scan(sql.span(self._fields))["last"].item()
 
     def audit(self, until: Day | None = None) -> Audit:
         """What is in the log, what is odd, what is done about it, and whether it is enough to fit.
@@ -182,8 +197,8 @@ class Transactions:
             End of observation, inclusive; default: the last date in the log.
         """
         end = None if until is None else time.day(until, "until")
-        with self._days(end, sql.AUDIT_COUNTS) as days:
-            return audited(days, self._fields, end)
+        with self._reading(end) as reader:
+            return audited(reader, self._found(reader, with_gaps=True), self._fields, end)
 
     def summary(self, unit: str = "week", until: Day | None = None) -> Summary:
         """One row per customer: what the models need to know.
@@ -208,14 +223,14 @@ class Transactions:
         """
         time.unit_days(unit)
         end = None if until is None else time.day(until, "until")
-        with self._days(end) as days:
-            self._check_lines(days)
-            first, last = days.totals["first"].min(), days.totals["last"].max()
-            if end is None and (future := self._future(days)):
+        with self._reading(end) as reader:
+            found = self._found(reader)
+            self._check_lines(reader, found)
+            if end is None and (future := self._future(reader, found)):
                 _warn(f"{future}, which becomes the end of observation; correct it or give until=", stacklevel=3)
-            if end is not None and end < first:
-                raise DataError(f"until {end:%Y-%m-%d} is before the data, which run from {_period(first, last)}")
-            return self._summary(days, unit, first, last if end is None else end)
+            if end is not None and end < found.first:
+                raise DataError(f"until {end:%Y-%m-%d} is before the data, which run from {_period(found)}")
+        return self._summary(found, unit, found.last if end is None else end)
 
     def split(self, cutoff: Day, horizon: time.Horizon, unit: str = "week") -> Split:
         """Cut the log in two, to predict the later part from the earlier and compare.
@@ -237,26 +252,28 @@ class Transactions:
         cut = time.day(cutoff, "cutoff")
         length = time.horizon_days(horizon, unit=unit, observation_end=cut)
         end = cut + pd.Timedelta(days=length)
-        with self._days(end) as days:
-            self._check_lines(days)
-            first, last = days.totals["first"].min(), days.totals["last"].max()
-            if future := self._future(days):
+        with self._reading(end) as reader:
+            found = self._found(reader, cut)
+            self._check_lines(reader, found)
+            if future := self._future(reader, found):
                 _warn(f"{future}, so nobody knows how far the log was observed; correct it", stacklevel=3)
-            if not first <= cut <= last:
-                raise DataError(f"cutoff {cut:%Y-%m-%d} is outside the data, which run from {_period(first, last)}")
-            if end > last:
-                raise DataError(
-                    f"the holdout of {counted(length, 'day')} after {cut:%Y-%m-%d} ends on {end:%Y-%m-%d}, but the log "
-                    f"ends on {last:%Y-%m-%d}: only {counted((last - cut).days, 'day')} of it can be checked"
-                )
-            calibration = self._summary(days, unit, first, cut)
-            later = self._indexed(days, sql.customers(self._fields), after=cut, end=end)
-        later = later[[name for name in schema.HOLDOUT if name == "transactions" or self._fields.value]]
+        if not found.first <= cut <= found.last:
+            raise DataError(f"cutoff {cut:%Y-%m-%d} is outside the data, which run from {_period(found)}")
+        if end > found.last:
+            raise DataError(
+                f"the holdout of {counted(length, 'day')} after {cut:%Y-%m-%d} ends on {end:%Y-%m-%d}, but the log "
+                f"ends on {found.last:%Y-%m-%d}: only {counted((found.last - cut).days, 'day')} of it can be checked"
+            )
+        calibration = self._summary(found, unit, cut)
+        columns = ["transactions"]
+        if self._fields.value:
+            columns += ["revenue", "refunds_left"] if self._fields.refunds == "net" else ["revenue"]
+        later = found.later[columns].rename_axis(self._fields.customer)
         known = calibration.table.index
         return Split(
             calibration=calibration,
             holdout=later.reindex(known, fill_value=0),
-            new_customers=later[~later.index.isin(known)].sort_index(),
+            new_customers=later[~later.index.isin(known) & (later["transactions"] > 0)],
             cutoff=cut,
             holdout_end=end,
             horizon_days=length,
@@ -264,39 +281,60 @@ class Transactions:
 
     def gap_quantile(self, q: float) -> float:
         """Quantile of the days between consecutive purchase days of a customer; NaN where nobody repeats."""
-        with self._days(None) as days:
-            return days.reader.query(sql.gap_quantile(), q=q)["gap"].item()
+        with self._reading(None) as reader:
+            gaps = self._found(reader, with_gaps=True).gaps
+        return float(np.quantile(gaps, q)) if len(gaps) else math.nan
 
-    def _summary(self, days: Days, unit: str, start: pd.Timestamp, end: pd.Timestamp) -> Summary:
-        table = self._indexed(days, sql.summary(self._fields), unit=time.unit_days(unit), after=None, end=end)
+    def _summary(self, found: Found, unit: str, end: pd.Timestamp) -> Summary:
+        if found.customers.empty:
+            raise DataError(f"no purchase is left of {counted(int(found.totals['lines'].sum()), 'line')}")
+        fields, known, length = self._fields, found.customers, time.unit_days(unit)
+        repeats, end_day = known["transactions"] - 1, day_number(end)
+        columns = {
+            "frequency": repeats,
+            "recency": (known["last_day"] - known["first_day"]) / length,
+            "T": (end_day - known["first_day"]) / length,
+            "monetary_value": known["later_value"] / repeats.clip(lower=1),
+            "n_transactions": known["transactions"],
+            "n_orders": known.get("n_orders"),
+            "historic_revenue": known["revenue"],
+            "first_value": known["first_value"],
+            "first_date": dates(known["first_day"]),
+            "last_date": dates(known["last_day"]),
+            "days_since_last": end_day - known["last_day"].astype("int64"),
+            **{name: known[f"attribute_{i}"] for i, name in enumerate(fields.attributes)},
+        }
+        absent = [] if fields.value else ["monetary_value", "historic_revenue", "first_value"]
+        absent += [] if fields.order else ["n_orders"]
+        table = pd.DataFrame({name: column for name, column in columns.items() if name not in absent}, copy=False)
         source = copy.copy(self)
         source._known_until = end
         return Summary(
-            table,
+            table.rename_axis(fields.customer),
             unit=unit,
-            observation_start=start,
+            observation_start=fields.start(found.first),
             observation_end=end,
             source=source,
-            attributes=self._fields.attributes,
+            attributes=fields.attributes,
         )
 
-    def _indexed(self, days: Days, text: str, **parameters: object) -> pd.DataFrame:
-        table = days.reader.query(text, **parameters).set_index("customer").rename_axis(self._fields.customer)
-        return table.rename(columns={f"attribute_{i}": name for i, name in enumerate(self._fields.attributes)})
-
     @contextlib.contextmanager
-    def _days(self, until: pd.Timestamp | None, counts: Sequence[str] = sql.COUNTS) -> Iterator[Days]:
-        """Make the tables `days` and, with `order`, `orders`."""
-        lines, keys = sql.lines(self._fields), "customer, status, day"
-        bound: dict[str, object] = {"until": until, "known_until": self._known_until, **self._fields.parameters}
-        with contextlib.closing(Reader(self._source)) as reader:
-            if self._fields.order:
-                orders = sql.grouped(lines, f"{keys}, purchase_order", self._fields, counts)
-                reader.scan(f"CREATE TEMP TABLE orders AS {orders}", **bound)
-                reader.query(f"CREATE TEMP TABLE days AS {sql.grouped('FROM orders', keys, self._fields, counts)}")
-            else:
-                reader.scan(f"CREATE TEMP TABLE days AS {sql.grouped(lines, keys, self._fields, counts)}", **bound)
-            yield Days(reader, bound, reader.query(sql.totals(counts)).set_index("status"))
+    def _reading(self, until: pd.Timestamp | None) -> Iterator[Reader]:
+        reader = Reader(self._source, until=until, known_until=self._known_until, **self._fields.parameters)
+        with contextlib.closing(reader):
+            yield reader
+
+    def _found(self, reader: Reader, cutoff: pd.Timestamp | None = None, with_gaps: bool = False) -> Found:
+        """What one pass over the log finds."""
+        fields = self._fields
+        return collect(
+            reader.stream(sql.ordered(fields)),
+            refunds=fields.refunds,
+            cutoff=cutoff,
+            first_seen_after=fields.first_seen_after,
+            acquired_from=reader.scan(sql.span(fields))["first"].item() if fields.acquired else None,
+            with_gaps=with_gaps,
+        )
 
     def _check_columns(self, reader: Reader) -> None:
         fields = self._fields
@@ -343,21 +381,23 @@ class Transactions:
         if reader.query("SELECT 1 FROM pg_timezone_names() WHERE name = $zone", zone=zone).empty:
             raise ValueError(f"unknown timezone {zone!r}; write it like 'UTC' or 'Europe/Berlin'")
 
-    def _check_lines(self, days: Days) -> None:
+    def _check_lines(self, reader: Reader, found: Found) -> None:
         """Refuse the lines that cannot be used, and warn of what is left out."""
-        fields, count, worth = self._fields, days.totals["lines"], days.totals["value"]
+        fields, count, worth = self._fields, found.totals["lines"], found.totals["value"]
         value, total = " x ".join(fields.value), counted(int(count.sum()), "line")
 
         if number := count[Status.NO_CUSTOMER]:
-            lost, share = worth[Status.NO_CUSTOMER], lost_share(worth)
+            lost, share = worth[Status.NO_CUSTOMER], lost_share(worth, fields.refunds)
             money = "" if math.isnan(share) else f"; they hold {lost:,.2f} of revenue, {share:.1%} of all"
             _warn(f"{fields.customer} is missing in {number:,} of {total}, which are left out{money}")
         if number := count[Status.REFUND]:
             fault = f"{value} is negative in {number:,} of {total}"
             if fields.refunds == "error":
-                raise DataError(f"{fault}: {_customers(days, Status.REFUND)}; choose refunds='drop' or refunds='keep'")
-            left_out = f"which are left out as refunds (sum {worth[Status.REFUND]:,.2f})"
-            _warn(f"{fault}, {left_out}; refunds='keep' would count them as purchases")
+                some = self._customers(reader, Status.REFUND)
+                raise DataError(f"{fault}: {some}; choose refunds='net', refunds='drop' or refunds='keep'")
+            if fields.refunds == "drop":
+                left_out = f"which are left out as refunds (sum {worth[Status.REFUND]:,.2f})"
+                _warn(f"{fault}, {left_out}; refunds='net' would take them off the purchases before them")
         write = "write numbers like 1234.56" if fields.texts(Status.NO_VALUE) else "correct them"
         unusable = {
             Status.NO_DATE: (f"{fields.date} {fields.date_fault}", fields.date_remedy),
@@ -365,31 +405,43 @@ class Transactions:
         }
         for status, (fault, remedy) in unusable.items():
             if number := count[status]:
-                shown = self._unread(days, status) if fields.texts(status) else _customers(days, status)
+                shown = self._unread(reader, status) if fields.texts(status) else self._customers(reader, status)
                 sentence = f"{fault} in {number:,} of {total}: {shown}"
                 if fields.bad_rows == "error":
                     raise DataError(f"{sentence}; {remedy}, or leave them out with bad_rows='drop'")
                 _warn(f"{sentence}; they are left out")
         if not count[Status.PURCHASE] and not count[Status.LATE]:
             raise DataError(f"no purchase is left of {total}")
+        gone = found.refunded.index[found.refunded["transactions"] == 0]
+        if len(gone):
+            whom = f"{counted(len(gone), 'customer')} gave back all they had bought and are left out"
+            _warn(f"{whom}: {examples(gone)}")
+        if (left := found.refunded["left"]).any():
+            whom = counted(int((left > 0).sum()), "customer")
+            _warn(
+                f"refunds of {left.sum():,.2f} exceed what {whom} bought before in the log, and are left out: "
+                f"{examples(left.index[left > 0])}"
+            )
+        if len(found.older):
+            whom = f"{counted(len(found.older), 'customer')} with {found.older['revenue'].sum():,.2f} of revenue"
+            _warn(f"{whom} are older than the log and are left out: {examples(found.older.index)}")
 
-    def _future(self, days: Days) -> str:
+    def _future(self, reader: Reader, found: Found) -> str:
         """What is said of dates after today, where there are any."""
-        today, last = pd.Timestamp.today(), days.totals["last"].max()
+        today, last = pd.Timestamp.today(), found.last
         if self._known_until is not None or not last > today:
             return ""
-        number = days.reader.query(sql.lines_after(), day=today)["lines"].item()
-        total = counted(int(days.totals["lines"].sum()), "line")
+        number = reader.scan(sql.lines_after(self._fields), day=today)["lines"].item()
+        total = counted(int(found.totals["lines"].sum()), "line")
         return f"{self._fields.date} is after today in {number:,} of {total}; the last is {last:%Y-%m-%d}"
 
-    def _unread(self, days: Days, status: Status) -> str:
-        found = days.reader.scan(sql.unread(self._fields, status), **days.bound)
+    def _unread(self, reader: Reader, status: Status) -> str:
+        found = reader.scan(sql.unread(self._fields, status))
         shown = (f"{brief(repr(text))} (customer {brief(customer)})" for text, customer in found.to_numpy())
         return examples(shown, width=100)
 
-
-def _customers(days: Days, status: Status) -> str:
-    return "customers " + examples(days.reader.query(sql.customers_with(status))["customer"])
+    def _customers(self, reader: Reader, status: Status) -> str:
+        return "customers " + examples(reader.scan(sql.customers_with(self._fields, status))["customer"])
 
 
 def _warn(sentence: str, stacklevel: int = 4) -> None:
@@ -412,5 +464,5 @@ def _id_type(reader: Reader, customer: str) -> str | None:
     return None
 
 
-def _period(first: pd.Timestamp, last: pd.Timestamp) -> str:
-    return f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+def _period(found: Found) -> str:
+    return f"{found.first:%Y-%m-%d} to {found.last:%Y-%m-%d}"

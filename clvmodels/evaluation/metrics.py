@@ -95,7 +95,7 @@ def compare(predictions: Mapping[str, pd.DataFrame], holdout: pd.DataFrame) -> p
         If a customer of the holdout was not predicted.
     """
     rows = {}
-    for outcome in holdout.columns:
+    for outcome in holdout.columns.intersection(list(MEAN_OF)):
         for name, table in predictions.items():
             unknown = holdout.index.difference(table.index)
             if len(unknown):

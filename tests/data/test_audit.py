@@ -55,7 +55,7 @@ def test_a_good_log_has_nothing_to_say_but_its_size():
 CASES = {
     "no customer id": (
         lambda: audit_of(changed("customer_id", [None, " "])),
-        ("warning", 2, 2 / 120, [], "left out, with 1.7% of the revenue"),
+        ("warning", 2, 2 / 120, [], "left out, with 1.7% of the net revenue"),
     ),
     "unreadable dates": (
         lambda: audit_of(changed("date", ["03/04/2020", None, "?", ""])),
@@ -79,7 +79,7 @@ CASES = {
     ),
     "refunds": (
         lambda: audit_of(changed("amount", [-3.0, -4.5])),
-        ("warning", 2, 2 / 120, ["c00", "c01"], "left out; their sum is -7.50"),
+        ("note", 2, 2 / 120, ["c00", "c01"], "taken off the purchases before them; their sum is -7.50"),
     ),
     "refunds only": (
         lambda: audit_of(changed("customer_id", ["x"]).assign(amount=[-1, *[10.0] * 119])),
@@ -127,7 +127,11 @@ def test_a_finding_is_counted_with_examples(check):
 
 @pytest.mark.parametrize(
     ("refunds", "level", "remark"),
-    [("keep", "warning", "counted as purchases"), ("error", "error", "refused by summary()")],
+    [
+        ("drop", "warning", "left out; their sum is -3.00"),
+        ("keep", "warning", "counted as purchases"),
+        ("error", "error", "refused by summary()"),
+    ],
 )
 def test_the_policy_for_refunds_is_told(refunds, level, remark):
     row = audit_of(changed("amount", [-3.0]), refunds=refunds).loc["refunds"]
@@ -226,9 +230,32 @@ def test_a_log_that_starts_later_than_its_customers_is_a_warning():
 def test_lost_revenue_leaves_refunds_out():
     # Without the refunds 20 of 1,190 are lost; with them it would be -480 of 690.
     frame = changed("customer_id", [None, None, None]).assign(amount=[10.0, 10.0, -500.0, *[10.0] * 117])
-    assert audit_of(frame).loc["no customer id", "remark"] == "left out, with 1.7% of the revenue"
+    assert audit_of(frame, refunds="drop").loc["no customer id", "remark"] == "left out, with 1.7% of the revenue"
     with pytest.warns(DataWarning, match=r"they hold 20.00 of revenue, 1.7% of all"):
-        Transactions(frame, customer="customer_id", date="date", value="amount").summary()
+        Transactions(frame, customer="customer_id", date="date", value="amount", refunds="drop").summary()
+    assert audit_of(frame).loc["no customer id", "remark"] == "left out"
+
+
+def test_lost_revenue_is_net_of_refunds_where_these_are_netted():
+    frame = changed("customer_id", [None, None, None]).assign(amount=[10.0, 30.0, -20.0, *[10.0] * 117])
+    assert audit_of(frame).loc["no customer id", "remark"] == "left out, with 1.7% of the net revenue"  # 20 of 1,190
+
+
+def test_what_refunds_did_is_told():
+    # c00 gives his first purchase back, c01 more than both of his, c02 a part.
+    back = pd.DataFrame({"customer_id": ["c00", "c01", "c02"], "date": "2024-12-27", "amount": [-20.0, -25.0, -4.0]})
+    back.loc[0, ["date", "amount"]] = "2024-01-02", -10.0
+    table = audit_of(pd.concat([shop(), back.assign(date=pd.to_datetime(back["date"]))]))
+    assert table.loc["refunds", ["level", "count", "examples"]].tolist() == ["note", 3, ["c00", "c01", "c02"]]
+    full = table.loc["refunded in full"]
+    assert (full["count"], full["share"], full["examples"]) == (3, 3 / 120, ["c00", "c01"])
+    beyond = table.loc["refunds beyond"]
+    assert (beyond["level"], beyond["count"], beyond["examples"]) == ("warning", 1, ["c01"])
+    assert "gave back 5.00 more than they had bought" in beyond["remark"]
+    assert table.loc["refunds only", "examples"] == ["c01"]
+    assert table.loc["customers", "count"] == 59
+    assert table.loc["purchase days", "count"] == 117
+    assert table.loc["merged into one day", "count"] == 0
 
 
 def test_a_share_that_is_none_is_not_told():
