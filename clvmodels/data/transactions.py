@@ -100,7 +100,8 @@ class Transactions:
         with a warning: how often such customers bought before is not in the log, so no model can use what is.
     first_seen_after : date, optional
         Where that date is not known: customers who bought on this day or before are left out with a warning, because
-        they may be older than the log.
+        they may be older than the log. Old customers who buy so rarely that they show up later stay in, and lower what
+        a model expects: the true date is better.
     date_format : str, optional
         How dates are written, in the letters of `strptime`; whole numbers such as 19970131 can be read so, too.
     timezone : str, default "UTC"

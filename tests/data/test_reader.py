@@ -5,6 +5,7 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -163,3 +164,17 @@ def test_a_log_can_be_asked_by_several_threads():
     with ThreadPoolExecutor(4) as pool:
         for summary in pool.map(lambda _: log.summary(), range(20)):
             pd.testing.assert_frame_equal(summary.table, expected)
+
+
+def test_a_log_larger_than_the_memory_is_sorted_on_disk(tmp_path, monkeypatch):
+    rng, path = np.random.default_rng(1), tmp_path / "log.parquet"
+    lines = {"id": rng.integers(0, 500_000, 1_500_000), "day": rng.integers(0, 1000, 1_500_000)}
+    frame = pd.DataFrame(lines | {"value": rng.integers(1, 10_000, 1_500_000) / 100})
+    frame.assign(day=pd.Timestamp("2021-01-01") + pd.to_timedelta(frame["day"], unit="D")).to_parquet(path)
+    log = Transactions(path, customer="id", date="day", value="value")
+    expected, connect, limits = log.summary().table, duckdb.connect, {"memory_limit": "40MB"}
+    monkeypatch.setattr(duckdb, "connect", lambda config: connect(config=config | limits))
+    pd.testing.assert_frame_equal(log.summary().table, expected)
+    limits["temp_directory"] = ""
+    with pytest.raises(DataError, match="cannot be read: .*memory"):
+        log.summary()
