@@ -1,7 +1,7 @@
 # make demo   predict CDNOW's customers and compare with the simple formula
 # make test   run all tests
 # make check  lint, format, types
-# make bench  time the fits against lifetimes
+# make bench  time the log and the fits against lifetimes
 # PYTHON=...  another Python for .venv (3.11 or newer)
 PYTHON ?= python3
 BIN := .venv/bin
@@ -20,7 +20,7 @@ check: .venv/dev
 	$(BIN)/mypy
 
 bench: .venv/core
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
 .venv/core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

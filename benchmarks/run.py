@@ -1,119 +1,147 @@
-"""Time the fits against lifetimes: problems x libraries -> results.csv, in one interleaved run.
+"""Problems x libraries -> results.csv -> the README's tables, in one interleaved run.
 
-CPU seconds, all threads together (`make bench` allows one); the first round is thrown away, the median of the others is
-kept. Accuracy stands beside time: the log-likelihood that each library reaches, computed at its parameters by the
-formulas of this package in the units of the data.
+Each measurement is a process of its own on two cores, in which the library does a small piece of the work before the
+clock starts, so that loading it is not counted. CPU seconds of all threads, medians; memory is the peak of the process,
+libraries included. Accuracy stands beside time: both libraries must give the same summaries row by row, and for fits
+the log-likelihood that each reaches is computed at its parameters by the formulas of this package.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
+import json
+import os
 import platform
+import subprocess
+import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-import clvmodels as clv
-
-ROUNDS = 8
+ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("results.csv")
-README = Path(__file__).parents[1] / "README.md"
-MARKS = ("<!-- benchmarks -->", "<!-- /benchmarks -->")
-
-Fit = Callable[[clv.Summary], dict[str, float]]
-
-
-def problems() -> dict[str, clv.Summary]:
-    """CDNOW until 1997-09-30, in weeks."""
-    logs = {
-        "CDNOW sample, 2,357 customers": clv.datasets.cdnow_sample(),
-        "CDNOW, 23,570 customers": clv.datasets.cdnow(),
-    }
-    columns = {"customer": "customer_id", "date": "date", "value": "amount"}
-    return {name: clv.Transactions(log, **columns).summary(until="1997-09-30") for name, log in logs.items()}
+README = ROOT / "README.md"
+LIBRARIES = ("ours", "peer_lifetimes", "scan")
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def ours(model: type) -> Fit:
-    """A fit by this package, standard errors included."""
-    return lambda data: model().fit(data).parameters["estimate"].to_dict()
-
-
-def lifetimes_bgnbd(data: clv.Summary) -> dict[str, float]:
-    """lifetimes' fit, at its defaults."""
-    from lifetimes import BetaGeoFitter
-
-    table = data.table
-    return dict(BetaGeoFitter().fit(table["frequency"], table["recency"], table["T"]).params_)
-
-
-def lifetimes_gamma_gamma(data: clv.Summary) -> dict[str, float]:
-    """lifetimes' fit, at its defaults, to the customers that it accepts."""
-    from lifetimes import GammaGammaFitter
-
-    table = data.table[data.table["monetary_value"] > 0]
-    return dict(GammaGammaFitter().fit(table["frequency"], table["monetary_value"]).params_)
-
-
-LIBRARIES: dict[str, dict[str, Fit]] = {
-    "BGNBD": {"clvmodels": ours(clv.BGNBD), "lifetimes": lifetimes_bgnbd},
-    "GammaGamma": {"clvmodels": ours(clv.GammaGamma), "lifetimes": lifetimes_gamma_gamma},
-}
-
-
-def log_likelihood(name: str, data: clv.Summary, params: dict[str, float]) -> float:
-    """The log-likelihood at some parameters."""
-    model = getattr(clv, name)()
-    rows = model.fit_rows(data)
-    return float(model.log_likelihood(*rows.columns, **params) @ rows.weights)
+def measure(library: str, task: str, data: str, repeats: str, result: str) -> None:
+    """Do the task in this process, and print what it cost."""
+    warnings.simplefilter("ignore")
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    run = importlib.import_module(f"benchmarks.libraries.{library}").TASKS[task]
+    small = Path(result).with_name("small.parquet")
+    given, first = (path if task == "summary" else pd.read_parquet(path) for path in (Path(data), small))
+    run(first)
+    seconds = []
+    for _ in range(int(repeats)):
+        start = time.process_time()
+        found = run(given)
+        seconds.append(time.process_time() - start)
+    status = Path("/proc/self/status").read_text()  # the process's own peak: that of getrusage begins with its parent's
+    peak = int(status.split("VmHWM:")[1].split()[0]) / 1e6
+    found.to_parquet(result)
+    print(json.dumps({"seconds": seconds, "peak": peak}))
 
 
 def main() -> None:
-    """Run everything and write the results."""
-    warnings.simplefilter("ignore")
+    """Run everything, write the results and the README."""
+    from benchmarks.problems import PROBLEMS
+
     rows = []
-    for problem, data in problems().items():
-        for model, libraries in LIBRARIES.items():
-            seconds: dict[str, list[float]] = {library: [] for library in libraries}
-            found = {}
-            for _ in range(ROUNDS):
-                for library, fit in libraries.items():
-                    start = time.process_time()
-                    found[library] = fit(data)
-                    seconds[library].append(time.process_time() - start)
-            for library, times in seconds.items():
+    with tempfile.TemporaryDirectory() as folder:
+        for problem in PROBLEMS:
+            data = Path(folder, f"{problem.name}.parquet")
+            if not data.exists():
+                problem.write(data)
+            pd.read_parquet(data).head(1000).to_parquet(Path(folder, "small.parquet"))
+            modules = {name: importlib.import_module(f"benchmarks.libraries.{name}") for name in LIBRARIES}
+            libraries = [name for name, module in modules.items() if problem.task in module.TASKS]
+            costs: dict[str, list[dict[str, Any]]] = {library: [] for library in libraries}
+            for _ in range(problem.rounds):
+                for library in libraries:
+                    result = Path(folder, f"{library}.parquet")
+                    arguments = [library, problem.task, str(data), str(problem.repeats), str(result)]
+                    command = [sys.executable, "-m", "benchmarks.run", *arguments]
+                    ran = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, check=True, text=True)
+                    costs[library].append(json.loads(ran.stdout.splitlines()[-1]))
+            found = {name: pd.read_parquet(Path(folder, f"{name}.parquet")) for name in libraries if name != "scan"}
+            checks = check(problem.task, data, found)
+            for library, cost in costs.items():
+                seconds = [each for run in cost for each in run["seconds"]]
                 rows.append(
                     {
-                        "problem": problem,
-                        "model": model,
-                        "library": library,
-                        "version": importlib.metadata.version(library),
-                        "cpu_seconds": round(float(np.median(times[1:])), 4),
-                        "slowest": round(max(times[1:]), 4),
-                        "log_likelihood": round(log_likelihood(model, data, found[library]), 4),
+                        "problem": problem.name,
+                        "task": problem.task,
+                        "library": library.removeprefix("peer_"),
+                        "version": importlib.metadata.version(modules[library].PACKAGE),
+                        "cpu_seconds": round(float(np.median(seconds)), 4),
+                        "slowest": round(max(seconds), 4),
+                        "peak_gb": round(float(np.median([run["peak"] for run in cost])), 3),
+                        "check": checks.get(library, ""),
                         "python": platform.python_version(),
                         "machine": platform.machine(),
                     }
                 )
+                print(rows[-1], flush=True)
     results = pd.DataFrame(rows)
     results.to_csv(RESULTS, index=False)
-    print(results.to_string(index=False))
     write_readme(results)
 
 
+def check(task: str, data: Path, found: dict[str, pd.DataFrame]) -> dict[str, str]:
+    """What says that the libraries did the same; raises where summaries differ."""
+    if task == "summary":
+        ours, theirs = found["ours"], found["peer_lifetimes"].sort_index()
+        pd.testing.assert_frame_equal(ours, theirs, check_dtype=False, check_column_type=False, rtol=1e-12)
+        return {library: f"{len(ours):,} equal rows" for library in found}
+    import clvmodels as clv
+
+    table = pd.read_parquet(data).set_index("customer_id")
+    model = getattr(clv, task)()
+    rows = model.fit_rows(clv.Summary(table, unit="week"))
+    return {
+        library: f"log-likelihood {(model.log_likelihood(*rows.columns, **params.iloc[0]) @ rows.weights).item():.3f}"
+        for library, params in found.items()
+    }
+
+
 def write_readme(results: pd.DataFrame) -> None:
-    """Put the table into the README, between its two marks."""
-    table = results.pivot_table("cpu_seconds", ["problem", "model"], "library", sort=False).reset_index()
+    """Put the tables into the README, each between its two marks."""
+    fits = results[results["task"] != "summary"]
+    seconds = fits.pivot_table("cpu_seconds", ["problem", "task"], "library", sort=False).reset_index()
     lines = ["| problem | fit | clvmodels | lifetimes | ratio |", "| --- | --- | ---: | ---: | ---: |"]
-    for row in table.itertuples(index=False):
-        ratio = row.lifetimes / row.clvmodels
-        lines.append(f"| {row.problem} | {row.model} | {row.clvmodels:.3f} s | {row.lifetimes:.3f} s | {ratio:.1f} x |")
-    before, after = README.read_text().split(MARKS[0])[0], README.read_text().split(MARKS[1])[1]
-    README.write_text("\n".join([before + MARKS[0], *lines, MARKS[1] + after]))
+    for row in seconds.itertuples(index=False):
+        ratio = row.lifetimes / row.ours
+        lines.append(f"| {row.problem} | {row.task} | {row.ours:.3f} s | {row.lifetimes:.3f} s | {ratio:.1f} x |")
+    put("fits", lines)
+    logs = results[results["task"] == "summary"]
+    lines = ["| problem | | CPU | memory | x a scan |", "| --- | --- | ---: | ---: | ---: |"]
+    for problem, rows in logs.groupby("problem", sort=False):
+        scan = rows.loc[rows["library"] == "scan", "cpu_seconds"].item()
+        for row in rows.itertuples(index=False):
+            name = {"ours": "clvmodels", "scan": "a bare scan of the columns"}.get(row.library, row.library)
+            cost = f"{row.cpu_seconds:.2f} s | {row.peak_gb:.2f} GB | {row.cpu_seconds / scan:.0f}"
+            lines.append(f"| {problem} | {name} | {cost} |")
+    put("log", lines)
+
+
+def put(name: str, lines: list[str]) -> None:
+    """Replace what lies between the marks of a name."""
+    before, rest = README.read_text().split(f"<!-- {name} -->")
+    after = rest.split(f"<!-- /{name} -->")[1]
+    README.write_text("\n".join([f"{before}<!-- {name} -->", *lines, f"<!-- /{name} -->{after}"]))
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        measure(*sys.argv[1:])
+    else:
+        main()
