@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from clvmodels import schema, time
-from clvmodels.errors import DataError, counted
+from clvmodels.errors import DataError, counted, examples
 
 if TYPE_CHECKING:
     from clvmodels.data.transactions import Transactions
+
+# What a table of segments calls the customers without a value, and all customers.
+MISSING, ALL = "(missing)", "all"
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """Customers by the value of a column.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    labels : list
+        Its values in their order, those of a category in that of its categories; last, where there are customers
+        without one, "(missing)".
+    codes : ndarray of int, (N,)
+        Each customer's number in `labels`.
+    """
+
+    name: str
+    labels: list[Hashable]
+    codes: NDArray[np.intp]
+
+    def sums(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Sum of the customers' values in each segment."""
+        return np.bincount(self.codes, np.asarray(values, float), minlength=len(self.labels)).astype(float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +63,7 @@ class Summary:
     source : Transactions, optional
         The log up to `observation_end`.
     attributes : tuple of str
-        Columns of `table` that describe the customer (channel, country).
+        Columns of `table` that describe the customer (channel, country); predictions carry them.
 
     Raises
     ------
@@ -63,6 +92,12 @@ class Summary:
         if table.index.hasnans:
             raise DataError(f"the customer's id is missing in {counted(int(np.sum(table.index.isna())), 'row')}")
         schema.check_summary(table)
+        check_attributes(self.attributes)
+        missing = [name for name in self.attributes if name not in table.columns]
+        if missing:
+            columns = examples(table.columns, limit=20)
+            raise DataError(f"there is no column {missing[0]!r}; the columns are {columns}")
+        object.__setattr__(self, "attributes", tuple(self.attributes))
         counts = ["frequency", *table.columns.intersection(["n_transactions", "n_orders"])]
         table = table.astype(dict.fromkeys(counts, np.int64) | {"recency": float, "T": float})
         object.__setattr__(self, "table", table)
@@ -73,6 +108,55 @@ class Summary:
         if start is not None and end is not None and end < start:
             raise DataError(f"observation_end {end:%Y-%m-%d} is before observation_start {start:%Y-%m-%d}")
 
+    def attribute(self, name: str) -> pd.Series:
+        """A column of the table that is not one of `clvmodels.schema.SUMMARY`.
+
+        Raises
+        ------
+        DataError
+            If there is none of this name.
+        """
+        if not isinstance(name, str):
+            raise ValueError(f"an attribute is the name of one column; got {name!r}")
+        known = [column for column in self.table.columns if column not in schema.SUMMARY]
+        if name not in known:
+            they = f"it has {examples(map(repr, known), limit=20)}" if known else "it has none"
+            raise DataError(
+                f"the summary has no attribute {name!r}, {they}; name the columns that describe customers in "
+                "Transactions(attributes=)"
+            )
+        return self.table[name]
+
+    def segments(self, by: str) -> Segments:
+        """The customers by the value of an attribute.
+
+        Raises
+        ------
+        DataError
+            If there is no such attribute, or a value has a name that tables of segments need for their own rows.
+        """
+        column = self.attribute(by)
+        try:
+            codes, values = pd.factorize(column)
+        except TypeError as error:
+            raise DataError(f"attribute {by!r} holds values that cannot make segments, such as lists") from error
+        index = pd.Index(values)
+        try:
+            order = index.argsort()
+        except TypeError:  # text beside numbers
+            order = index.astype(str).argsort()
+        labels: list[Hashable] = index[order].tolist()
+        for label in (MISSING, ALL):
+            if label in labels:
+                raise DataError(
+                    f"attribute {by!r} has the value {label!r}, which is what a table of segments calls "
+                    f"{'customers without a value' if label == MISSING else 'all customers'}; rename it"
+                )
+        ranks = np.empty(len(order) + 1, np.intp)
+        ranks[order] = np.arange(len(order))
+        ranks[-1] = len(order)  # the code of a missing value is -1
+        return Segments(by, [*labels, MISSING] if (codes < 0).any() else labels, ranks[codes])
+
     def __len__(self) -> int:
         return len(self.table)
 
@@ -80,3 +164,19 @@ class Summary:
         repeaters = int((self.table["frequency"] > 0).sum())
         until = f" until {self.observation_end:%Y-%m-%d}" if self.observation_end is not None else ""
         return f"Summary of {len(self):,} customers in {self.unit}s{until}: {repeaters:,} with a repeat purchase"
+
+
+def check_attributes(names: Sequence[str]) -> None:
+    """Refuse names of attributes that a table of customers could not hold beside its own columns."""
+    if isinstance(names, str):
+        raise ValueError(f"attributes must be a list of columns; got {names!r}")
+    seen: set[str] = set()
+    for name in names:
+        if name in schema.SUMMARY or name == "customer_id":
+            raise DataError(f"attribute {name!r} has the name of a column of the summary; rename it")
+        # Databases do not tell capitals from small letters.
+        if (small := str(name).lower()) in schema.PREDICTIONS:
+            raise DataError(f"attribute {name!r} has the name of a predicted column; rename it")
+        if small in seen:
+            raise DataError(f"attribute {name!r} is named twice; capitals are not told from small letters")
+        seen.add(small)

@@ -21,7 +21,7 @@ from clvmodels.data import sql
 from clvmodels.data.audit import Audit, audited, lost_share
 from clvmodels.data.reader import Days, Reader
 from clvmodels.data.sql import Status
-from clvmodels.data.summary import Summary
+from clvmodels.data.summary import Summary, check_attributes
 from clvmodels.errors import DataError, DataWarning, brief, counted, examples
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ class Transactions:
     order : str, optional
         Column with the order number, for counting orders.
     attributes : sequence of str
-        Columns that describe the customer (channel, country). The value of the earliest purchase day that has one
-        counts; where that day has several, the smallest.
+        Columns that describe the customer (channel, country); predictions carry them. The value of the earliest
+        purchase day that has one counts; where that day has several, the smallest.
     refunds : {"drop", "keep", "error"}
         Lines with a negative value are left out with a warning, counted as purchases, or refused.
     date_format : str, optional
@@ -130,8 +130,7 @@ class Transactions:
     ) -> None:
         _check_choice(refunds, "refunds", get_args(Refunds))
         _check_choice(bad_rows, "bad_rows", get_args(BadRows))
-        if isinstance(attributes, str):
-            raise ValueError(f"attributes must be a list of columns; got {attributes!r}")
+        check_attributes(attributes)
         values = (value,) if isinstance(value, str) else value or ()
         if not isinstance(values, (tuple, list)) or (value is not None and len(values) not in (1, 2)):
             raise ValueError(f"value must be a column or a pair (quantity, price); got {value!r}")
@@ -316,9 +315,6 @@ class Transactions:
                 raise DataError(f"there is no column {name!r}; {hint}the columns are {columns}")
             if name in fields.used[:number]:
                 raise DataError(f"column {name!r} is named twice; each column has one part to play")
-        taken = {*schema.SUMMARY, "customer_id"}.intersection(fields.attributes)
-        if taken:
-            raise DataError(f"attribute {min(taken)!r} has the name of a column of the summary; rename it")
         for name in fields.value:
             if fields.types[name] not in sql.NUMBERS | sql.TEXTS:
                 raise DataError(f"value column {name!r} holds {fields.types[name]}, not numbers")

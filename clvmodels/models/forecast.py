@@ -15,10 +15,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
-from clvmodels.data.summary import Summary
+from clvmodels import schema
+from clvmodels.data.summary import ALL, Segments, Summary
 from clvmodels.draws import blocks, check_interval, check_seed, generator, summarise
-from clvmodels.errors import DataError
+from clvmodels.errors import DataError, counted
 from clvmodels.models.base import Rows, checked_summary
 from clvmodels.time import Horizon, horizon_days, unit_days
 
@@ -26,6 +28,9 @@ IntervalOf = Literal["outcome", "mean"]
 
 # The outcome that each interval belongs to, and the column that holds its mean.
 MEAN_OF = {"transactions": "expected_transactions", "revenue": "expected_revenue", "clv": "clv"}
+
+# Draws of the totals of segments that are held at once, of each outcome: 240 MB.
+SEGMENT_CELLS = 30_000_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,9 @@ class Forecast:
     events_per_draw : callable
         Block of columns -> roughly how many events a draw has, for bounding the memory.
     worth : callable, optional
-        Times of events -> margin x discount factor; with spend only.
+        Block of columns and its events -> sum of margin x discounted value in each cell; with spend only.
+    notes : tuple of str
+        What must be said of the numbers.
     """
 
     columns: tuple[NDArray, ...]
@@ -72,7 +79,8 @@ class Forecast:
     means: Callable[[tuple[NDArray, ...]], dict[str, NDArray]]
     events: Callable[[tuple[NDArray, ...], np.random.Generator], Events]
     events_per_draw: Callable[[tuple[NDArray, ...]], NDArray]
-    worth: Callable[[NDArray], NDArray] | None = None
+    worth: Callable[[tuple[NDArray, ...], Events], NDArray] | None = None
+    notes: tuple[str, ...] = ()
 
     def mean_blocks(self, rows: Rows) -> Iterator[tuple[slice, dict[str, NDArray]]]:
         """Means of the distinct rows, block after block: slice of the rows, and draws (S, B) by column."""
@@ -92,7 +100,7 @@ class Forecast:
             outcomes: dict[str, NDArray] = {"transactions": events.counts}
             if events.values is not None and self.worth is not None:
                 outcomes["revenue"] = events.sum_by_cell(events.values)
-                outcomes["clv"] = events.sum_by_cell(events.values * self.worth(events.times))
+                outcomes["clv"] = self.worth(tuple(column[part] for column in columns), events)
             yield part, outcomes
 
 
@@ -122,11 +130,12 @@ def table(
     interval: float | None,
     interval_of: IntervalOf,
     seed: int | None,
-    **worth: float,
+    **worth: Any,
 ) -> pd.DataFrame:
-    """One row per customer: means and, with an interval, its ends."""
+    """One row per customer: means, with an interval its ends, and the customer's attributes."""
     data, t, attrs = _question(fit, data, horizon, interval, interval_of, seed, worth)
     point = fit.forecast(data, t, **worth)
+    attrs["notes"] = [*point.notes, *attrs["notes"]]
     rows = Rows.distinct(*point.columns)
     columns: dict[str, NDArray] = {}
 
@@ -151,6 +160,7 @@ def table(
     frame = pd.DataFrame({name: values[rows.inverse] for name, values in columns.items()}, index=data.table.index)
     if "clv" in frame.columns and "historic_revenue" in data.table.columns:
         frame.insert(list(frame.columns).index("clv"), "historic_revenue", data.table["historic_revenue"])
+    frame = frame.join(data.table[list(data.attributes)])
     frame.attrs.update(attrs)
     return frame
 
@@ -162,42 +172,69 @@ def total(
     interval: float | None,
     interval_of: IntervalOf,
     seed: int | None,
-    **worth: float,
+    by: str | None,
+    **worth: Any,
 ) -> pd.DataFrame:
-    """One row for all customers: sums of the means and, with an interval, the interval of the sum.
+    """One row per segment and one for all customers: sums of the means and, with an interval, the interval of the sum.
 
     Parameters are shared by the customers of a draw and their fates are not: the interval is that of the sum, never
-    the sum of intervals.
+    the sum of intervals. A draw of all customers is the sum of that draw of the segments.
     """
     data, t, attrs = _question(fit, data, horizon, interval, interval_of, seed, worth)
+    index, members = memberships(data, by)
     point = fit.forecast(data, t, **worth)
+    attrs["notes"] = [*point.notes, *attrs["notes"]]
     rows = Rows.distinct(*point.columns)
-    found: dict[str, float] = {"customers": len(data)}
+    # How many customers of each segment share a distinct row.
+    weights = members @ sparse.csc_array((np.ones(len(data)), (np.arange(len(data)), rows.inverse)))
+    found: dict[str, NDArray] = {"customers": members.sum(axis=1).astype(int)}
     for part, means in point.mean_blocks(rows):
         for name in _by_outcome(means):
             mean = MEAN_OF[name]
-            found[mean] = found.get(mean, 0.0) + float((means[mean] @ rows.weights[part]).mean())
+            found[mean] = found.get(mean, 0.0) + weights[:, part] @ means[mean].mean(axis=0)
     if interval:
         source = fit.posterior.forecast(data, t, **worth)
+        if len(index) * source.size > SEGMENT_CELLS:
+            raise DataError(
+                f"{by!r} makes {counted(len(index) - 1, 'segment')}, and with {source.size:,} draws there is room for "
+                f"the intervals of {SEGMENT_CELLS // source.size - 1:,}; leave out interval=, or see each customer in "
+                "predict"
+            )
         sums: dict[str, NDArray] = {}
+
+        def add(members: sparse.csc_array, draws_of: dict[str, NDArray]) -> None:
+            by_row = members.tocsr()
+            present = np.flatnonzero(np.diff(by_row.indptr))
+            for name, draws in draws_of.items():
+                sums.setdefault(name, np.zeros((len(index), source.size)))[present] += by_row[present] @ draws.T
+
         if interval_of == "mean":
             for part, means in source.mean_blocks(rows):
-                for name, draws in _by_outcome(means).items():
-                    sums[name] = sums.get(name, 0.0) + draws @ rows.weights[part]
+                add(weights[:, part], _by_outcome(means))
         else:
-            for _, outcomes in source.outcome_blocks(source.columns, attrs["seed"], "total"):
-                for name, draws in outcomes.items():
-                    sums[name] = sums.get(name, 0.0) + draws.sum(axis=1)
+            for part, outcomes in source.outcome_blocks(source.columns, attrs["seed"], "total"):
+                add(members[:, part], outcomes)
         for name, draws in sums.items():
-            lower, upper = summarise(draws[:, None], interval)
-            found |= {f"{name}_lower": lower.item(), f"{name}_upper": upper.item()}
-    frame = pd.DataFrame(found, index=pd.Index(["all"], name="segment"))
+            found[f"{name}_lower"], found[f"{name}_upper"] = summarise(draws.T, interval)
+    frame = pd.DataFrame(found, index=index)
     frame.attrs.update(attrs)
     return frame
 
 
+def memberships(data: Summary, by: str | None) -> tuple[pd.Index, sparse.csc_array]:
+    """The rows of a table of segments, the last for all customers, and which customers are in them: ones (rows, N)."""
+    segments = Segments("segment", [], np.empty(0, np.intp)) if by is None else data.segments(by)
+    if segments.name.lower() in {"customers", *schema.PREDICTIONS}:
+        raise DataError(f"{segments.name!r} is the name of a column of the totals, too; rename it")
+    number, everyone = len(segments.labels), np.arange(len(data))
+    row = np.concatenate([segments.codes, np.full(len(data), number)])
+    customer = np.concatenate([everyone[: len(segments.codes)], everyone])
+    members = sparse.csc_array((np.ones(len(row)), (row, customer)), shape=(number + 1, len(data)))
+    return pd.Index([*segments.labels, ALL], name=segments.name), members
+
+
 def mean_draws(
-    fit: Forecaster, quantity: str, data: Summary | None, horizon: Horizon, **worth: float
+    fit: Forecaster, quantity: str, data: Summary | None, horizon: Horizon, **worth: Any
 ) -> NDArray[np.float64]:
     """Draws (S, N) of one of the means."""
     data, t, _ = _question(fit, data, horizon, None, "mean", None, worth)
@@ -212,7 +249,7 @@ def mean_draws(
 
 
 def simulated(
-    fit: Forecaster, data: Summary | None, horizon: Horizon, seed: int | None, **worth: float
+    fit: Forecaster, data: Summary | None, horizon: Horizon, seed: int | None, **worth: Any
 ) -> Iterator[pd.DataFrame]:
     """Frames of simulated transactions, block after block: customer, draw, time and, with spend, value."""
     data, t, attrs = _question(fit, data, horizon, None, "outcome", seed, worth)
@@ -237,7 +274,7 @@ def _question(
     interval: float | None,
     interval_of: IntervalOf,
     seed: int | None,
-    worth: dict[str, float],
+    worth: dict[str, Any],
 ) -> tuple[Summary, float, dict[str, Any]]:
     """What is asked, checked: the data, the horizon in their unit, and the `attrs` that say what the answer is."""
     data = fit.data if data is None else checked_summary(data)
@@ -248,8 +285,6 @@ def _question(
         raise DataError(f"the fit is in {fit.data.unit}s and the data are in {data.unit}s; use unit={fit.data.unit!r}")
     days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
     notes = []
-    if worth.get("margin") == 1:
-        notes.append("margin 1: clv is discounted revenue, not profit")
     if interval and fit.method != "laplace":
         notes.append("intervals: draws of the parameters from the Laplace approximation")
     attrs: dict[str, Any] = {

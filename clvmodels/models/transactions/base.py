@@ -58,7 +58,8 @@ class TransactionFit(Fit):
         Returns
         -------
         DataFrame, one row per customer
-            `p_alive`, `p_purchase`, `expected_transactions`, and the interval. `attrs` says how they were made.
+            `p_alive`, `p_purchase`, `expected_transactions`, the interval, and the attributes of the summary. `attrs`
+            says how they were made.
         """
         return forecast.table(self, data, horizon, interval, interval_of, seed)
 
@@ -67,12 +68,20 @@ class TransactionFit(Fit):
         data: Summary | None = None,
         *,
         horizon: Horizon,
+        by: str | None = None,
         interval: float | None = None,
         interval_of: IntervalOf = "outcome",
         seed: int | None = None,
     ) -> pd.DataFrame:
-        """Transactions of all customers together, in one row; parameters as in `predict`."""
-        return forecast.total(self, data, horizon, interval, interval_of, seed)
+        """Transactions of all customers together; other parameters as in `predict`.
+
+        Parameters
+        ----------
+        by : str, optional
+            An attribute of the summary: before the row of all customers comes one for each of its values. The rows
+            are sums over the same draws, so their means add up, and the ends of their intervals do not.
+        """
+        return forecast.total(self, data, horizon, interval, interval_of, seed, by)
 
     def draws(self, quantity: str, data: Summary | None = None, *, horizon: Horizon) -> NDArray[np.float64]:
         """Draws of a mean: `p_alive`, `p_purchase` or `expected_transactions` by draw of the parameters, (S, N)."""
