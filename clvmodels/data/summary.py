@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 # What a table of segments calls the customers without a value, and all customers.
 MISSING, ALL = "(missing)", "all"
 
+# Kinds of values, as pandas names them, that can be compared and written to every file.
+_NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "boolean"}
+_KINDS = {"string", "date", "datetime", "datetime64", "empty"} | _NUMBERS
+
 
 @dataclass(frozen=True, eq=False)
 class Segments:
@@ -93,14 +97,12 @@ class Summary:
             raise DataError(f"the customer's id is missing in {counted(int(np.sum(table.index.isna())), 'row')}")
         schema.check_summary(table)
         check_attributes(self.attributes)
-        missing = [name for name in self.attributes if name not in table.columns]
-        if missing:
-            columns = examples(table.columns, limit=20)
-            raise DataError(f"there is no column {missing[0]!r}; the columns are {columns}")
-        object.__setattr__(self, "attributes", tuple(self.attributes))
         counts = ["frequency", *table.columns.intersection(["n_transactions", "n_orders"])]
         table = table.astype(dict.fromkeys(counts, np.int64) | {"recency": float, "T": float})
         object.__setattr__(self, "table", table)
+        object.__setattr__(self, "attributes", tuple(self.attributes))
+        for name in self.attributes:
+            self.attribute(name)
         for name in ("observation_start", "observation_end"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, time.day(getattr(self, name), name))
@@ -114,7 +116,7 @@ class Summary:
         Raises
         ------
         DataError
-            If there is none of this name.
+            If there is none of this name, or its values are not all text, all numbers or all dates.
         """
         if not isinstance(name, str):
             raise ValueError(f"an attribute is the name of one column; got {name!r}")
@@ -125,7 +127,11 @@ class Summary:
                 f"the summary has no attribute {name!r}, {they}; name the columns that describe customers in "
                 "Transactions(attributes=)"
             )
-        return self.table[name]
+        column = self.table[name]
+        categories = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+        if (kind := pd.api.types.infer_dtype(categories, skipna=True)) not in _KINDS:
+            raise DataError(f"attribute {name!r} holds {kind} values, not text, numbers or dates; turn them into text")
+        return column
 
     def segments(self, by: str) -> Segments:
         """The customers by the value of an attribute.
@@ -133,19 +139,11 @@ class Summary:
         Raises
         ------
         DataError
-            If there is no such attribute, or a value has a name that tables of segments need for their own rows.
+            As `attribute`, and if a value has a name that tables of segments need for their own rows.
         """
-        column = self.attribute(by)
-        try:
-            codes, values = pd.factorize(column)
-        except TypeError as error:
-            raise DataError(f"attribute {by!r} holds values that cannot make segments, such as lists") from error
-        index = pd.Index(values)
-        try:
-            order = index.argsort()
-        except TypeError:  # text beside numbers
-            order = index.astype(str).argsort()
-        labels: list[Hashable] = index[order].tolist()
+        codes, values = pd.factorize(self.attribute(by))
+        order = pd.Index(values).argsort()
+        labels: list[Hashable] = pd.Index(values)[order].tolist()
         for label in (MISSING, ALL):
             if label in labels:
                 raise DataError(

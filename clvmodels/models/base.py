@@ -85,6 +85,11 @@ class Specification:
 
     results: ClassVar[type]
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and hasattr(type(self).results, name):
             kind = type(self).__name__
@@ -122,11 +127,6 @@ class Model(Specification):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({f'priors={self.priors!r}' if self.priors else ''})"
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.priors == other.__dict__["priors"]
-
-    __hash__ = None  # type: ignore[assignment]
 
     @classmethod
     def log_likelihood(cls, *columns: Any, **params: Any) -> Any:

@@ -197,8 +197,8 @@ def total(
         if len(index) * source.size > SEGMENT_CELLS:
             raise DataError(
                 f"{by!r} makes {counted(len(index) - 1, 'segment')}, and with {source.size:,} draws there is room for "
-                f"the intervals of {SEGMENT_CELLS // source.size - 1:,}; leave out interval=, or see each customer in "
-                "predict"
+                f"the intervals of {SEGMENT_CELLS // source.size - 1:,}; choose a column with fewer values, or ask for "
+                "no interval"
             )
         sums: dict[str, NDArray] = {}
 

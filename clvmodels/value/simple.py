@@ -148,8 +148,9 @@ class SimpleCLVFit:
         by : str, optional
             An attribute of the summary: before the row of all customers comes one for each of its values.
         """
+        data = self.data if data is None else checked_summary(data)
+        index, members = memberships(data, by)
         table = self.predict(data, horizon=horizon, interval=interval)
-        index, members = memberships(self.data if data is None else data, by)
         names = ["expected_transactions", "expected_revenue", "clv"]
         frame = pd.DataFrame(members @ table[names].to_numpy(), index=index, columns=names)
         frame.insert(0, "customers", members.sum(axis=1).astype(int))
