@@ -64,8 +64,8 @@ def margins(margin: Margin, data: Summary) -> NDArray[np.float64]:
         if bad.any():
             without = examples(repr(label) for label in segments.labels if label not in given)
             raise DataError(
-                f"margin says nothing of {attribute} {without}, which "
-                f"{counted(int(bad.sum()), 'customer')} have: {examples(data.table.index[bad])}"
+                f"margin says nothing of {attribute} {without}; it is missing for "
+                f"{counted(int(bad.sum()), 'customer')}: {examples(data.table.index[bad])}"
             )
         return shares[segments.codes]
     return np.full(len(data), float(margin))

@@ -166,8 +166,8 @@ class SimpleCLVFit:
         if (rows < 0).any():
             unseen = examples(repr(label) for label in segments.labels if label not in known)
             raise DataError(
-                f"the fit has seen no {self.model.by} {unseen}, which {counted(int((rows < 0).sum()), 'customer')} "
-                f"have: {examples(data.table.index[rows < 0])}"
+                f"the fit has seen no {self.model.by} {unseen}; it has no figures for "
+                f"{counted(int((rows < 0).sum()), 'customer')}: {examples(data.table.index[rows < 0])}"
             )
         return rows
 
