@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -19,7 +20,7 @@ from clvmodels.models.forecast import Events, Forecast, IntervalOf
 from clvmodels.models.spend.base import SpendFit, SpendModel
 from clvmodels.models.transactions.base import TransactionFit, TransactionModel
 from clvmodels.time import Horizon, rate_per_unit
-from clvmodels.value.margin import Margin, checked_margin, margins
+from clvmodels.value.margin import Margin, checked_margin, margin_attribute, margins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +103,7 @@ class NonContractualCLVFit:
         self,
         data: Summary | None = None,
         *,
-        horizon: Horizon,
+        horizon: Horizon | None,
         interval: float | None = None,
         interval_of: IntervalOf = "outcome",
         margin: Margin | None = None,
@@ -115,8 +116,10 @@ class NonContractualCLVFit:
         ----------
         data : Summary, optional
             Customers in the unit of the fit; the training data if not given.
-        horizon : str, number, date or timedelta
-            ``"39 weeks"``, ``"1 year"``, an end date, or a number of the summary's units.
+        horizon : str, number, date, timedelta or None
+            ``"39 weeks"``, ``"1 year"``, an end date, or a number of the summary's units. None is infinite: the
+            table is then that of `clvmodels.schema.INFINITE_HORIZON`, and without discounting it is refused where the
+            mean is infinite under any draw of the parameters.
         interval : float, optional
             Adds the ends of central intervals, such as 0.9 for 5 % on either side. An ml or map fit takes the draws
             of its parameters from the Laplace approximation.
@@ -131,6 +134,11 @@ class NonContractualCLVFit:
         -------
         DataFrame, one row per customer
             The attributes of the summary come last. `attrs` says how it was made.
+
+        Warns
+        -----
+        AssumptionWarning
+            If more than half of the clv over an infinite horizon is later than the data are long.
         """
         return forecast.table(self, data, horizon, interval, interval_of, seed, **self._worth(margin, discount_rate))
 
@@ -138,7 +146,7 @@ class NonContractualCLVFit:
         self,
         data: Summary | None = None,
         *,
-        horizon: Horizon,
+        horizon: Horizon | None,
         by: str | None = None,
         interval: float | None = None,
         interval_of: IntervalOf = "outcome",
@@ -162,12 +170,51 @@ class NonContractualCLVFit:
         quantity: str,
         data: Summary | None = None,
         *,
-        horizon: Horizon,
+        horizon: Horizon | None,
         margin: Margin | None = None,
         discount_rate: float | None = None,
     ) -> NDArray[np.float64]:
         """Draws (S, N) of a mean column of `predict`, by draw of the parameters."""
         return forecast.mean_draws(self, quantity, data, horizon, **self._worth(margin, discount_rate))
+
+    def new_customer(
+        self,
+        *,
+        horizon: Horizon | None,
+        include_first_transaction: bool = True,
+        interval: float | None = None,
+        interval_of: IntervalOf = "outcome",
+        margin: Margin | None = None,
+        discount_rate: float | None = None,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """What a customer who is acquired at the end of observation will do and be worth, in one row.
+
+        Its `clv` is the value at acquisition, before the cost of acquisition: what belongs beside that cost, a bid or
+        a payback.
+
+        Parameters
+        ----------
+        horizon, interval, interval_of, margin, discount_rate, seed
+            As in `predict`; but the margin must be a number, because nothing is known of a new customer.
+        include_first_transaction : bool
+            Count the first transaction, at time 0 and undiscounted, beside the repeat transactions.
+
+        Returns
+        -------
+        DataFrame, one row
+            `expected_transactions`, `expected_spend`, `expected_revenue` and `clv`; over an infinite horizon `dert`,
+            `expected_spend`, `clv` and `clv_beyond_data`; and their intervals.
+        """
+        worth = self._worth(margin, discount_rate)
+        if attribute := margin_attribute(worth["margin"]):
+            raise ValueError(
+                f"the margin depends on {attribute!r}, which nobody knows of a new customer; give a number, such as "
+                "margin=0.3"
+            )
+        return forecast.new_customer(
+            self, horizon, interval, interval_of, seed, include_first_transaction=include_first_transaction, **worth
+        )
 
     def simulate_future(
         self, data: Summary | None = None, *, horizon: Horizon, seed: int | None = None
@@ -180,7 +227,7 @@ class NonContractualCLVFit:
             One row per transaction: `customer`, `draw`, `time` after the end of observation in the data's unit, and
             `value`, gross and undiscounted.
         """
-        return forecast.simulated(self, data, horizon, seed, **self._worth(None, None))
+        return forecast.simulated(self, data, horizon, seed, **self._worth(1.0, None))
 
     def plot(self, kind: Literal["frequency", "spend"] = "frequency", ax: Axes | None = None) -> Axes:
         """One of the pictures of its parts: "frequency" of the transactions, or "spend"."""
@@ -192,37 +239,52 @@ class NonContractualCLVFit:
         rate_per_unit(rate, "year")  # refused here, before anything is computed
         return {"margin": checked_margin(self.model.margin if margin is None else margin), "discount_rate": rate}
 
-    def forecast(self, data: Summary, t: float, *, margin: Margin, discount_rate: float) -> Forecast:
-        """The forecast of the transactions, with money."""
-        rate = rate_per_unit(discount_rate, data.unit)
-        base = self.transactions.forecast(data, t, rate)
+    def forecast(
+        self,
+        data: Summary,
+        t: float,
+        *,
+        margin: Margin,
+        discount_rate: float,
+        include_first_transaction: bool | None = None,
+    ) -> Forecast:
+        """The forecast of the transactions, with money; of new customers if their first transaction is asked about."""
+        endless, rate = math.isinf(t), rate_per_unit(discount_rate, data.unit)
+        base = self.transactions.forecast(data, t, rate, bool(include_first_transaction))
         spend, spend_params = self.spend.model, self.spend.parameter_draws
-        _, m_x = spend.arrays(data)
+        # Of a new customer no transaction is known, not even the first.
+        spent = spend.arrays(data) if include_first_transaction is None else (np.zeros(len(data)),) * 2
         earned = margins(margin, data)
 
         def means(columns: tuple[NDArray, ...]) -> dict[str, NDArray]:
-            *history, m_x, earned = columns
+            *history, number, mean, earned = columns
             found = base.means(tuple(history))
-            worth_each = spend.conditional_expected_spend(history[0], m_x, **spend_params)
+            worth_each = spend.conditional_expected_spend(number, mean, **spend_params)
             found["expected_spend"] = worth_each
-            found["expected_revenue"] = found["expected_transactions"] * worth_each
-            found["clv"] = earned * found.pop("discounted_transactions") * worth_each
+            if endless:
+                found["clv"] = earned * found["dert"] * worth_each
+                found[forecast.SHARE] = found.pop(forecast.SHARE)  # behind the clv that it is a share of
+            else:
+                found["expected_revenue"] = found["expected_transactions"] * worth_each
+                found["clv"] = earned * found.pop("discounted_transactions") * worth_each
             return found
 
-        def events(columns: tuple[NDArray, ...], rng: np.random.Generator) -> Events:
-            *history, m_x, _ = columns
-            bought = base.events(tuple(history), rng)
-            values = spend.simulate_future(rng, history[0], m_x, bought.counts, **spend_params)
+        def events(columns: tuple[NDArray, ...], draws: slice, rng: np.random.Generator) -> Events:
+            *history, number, mean, _ = columns
+            bought = base.events(tuple(history), draws, rng)
+            some = {name: values[draws] for name, values in spend_params.items()}
+            values = spend.simulate_future(rng, number, mean, bought.counts, **some)
             return Events(bought.counts, bought.times, values)
 
         def worth(columns: tuple[NDArray, ...], events: Events) -> NDArray:
             return np.asarray(columns[-1] * events.sum_by_cell(events.values * np.exp(-rate * events.times)))
 
         def events_per_draw(columns: tuple[NDArray, ...]) -> NDArray:
-            return base.events_per_draw(columns[:-2])
+            return base.events_per_draw(columns[:-3])
 
+        columns = (*base.columns, *spent, earned)
         notes = ("margin 1: clv is discounted revenue, not profit",) if (earned == 1).all() else ()
-        return Forecast((*base.columns, m_x, earned), base.size, means, events, events_per_draw, worth, notes)
+        return Forecast(columns, base.size, means, events, events_per_draw, worth, endless, notes)
 
     def __repr__(self) -> str:
         return f"{self.model!r}\n{self.transactions!r}\n{self.spend!r}"

@@ -119,6 +119,18 @@ def test_ends_of_intervals_do_not_add_up(fits):
         assert parts[f"{name}_upper"].drop("all").sum() > parts.loc["all", f"{name}_upper"]
 
 
+def test_the_share_beyond_the_data_of_a_segment_is_that_of_its_clv(fits):
+    fit, question = fits["ml"], {"horizon": None, "discount_rate": 0.3}
+    table, parts = fit.predict(**question), fit.total(**question, by="channel")
+    label = table["channel"].fillna("(missing)")
+    beyond = (table["clv_beyond_data"] * table["clv"]).groupby(label).sum() / table["clv"].groupby(label).sum()
+    np.testing.assert_allclose(parts["clv_beyond_data"].drop("all"), beyond[parts.index[:-1]], rtol=1e-10)
+    assert parts.loc["all", "clv_beyond_data"] == pytest.approx(
+        np.average(parts["clv_beyond_data"].drop("all"), weights=parts["clv"].drop("all"))
+    )
+    assert table.columns[-1] == "channel"
+
+
 def test_a_segment_is_predicted_as_if_it_were_alone(fits, shop):
     fit = fits["laplace"]
     parts = fit.total(horizon="39 weeks", interval=0.9, by="channel")

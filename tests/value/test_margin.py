@@ -79,6 +79,31 @@ def test_the_total_of_all_weighs_each_draw_of_the_segments(fit, shop):
     np.testing.assert_allclose(ends, np.sort(draws["weighted"])[[49, 949]], rtol=1e-12)
 
 
+def test_margins_hold_over_an_infinite_horizon(fit, shop):
+    question = {"horizon": None, "discount_rate": 0.5, "interval": 0.9, "interval_of": "mean"}
+    ours, plain = (quietly(fit.predict, **question, margin=margin) for margin in (MAPPING, 1.0))
+    for name in ("clv", "clv_lower", "clv_upper"):
+        np.testing.assert_allclose(ours[name], shop.table["own"] * plain[name], rtol=1e-12)
+    np.testing.assert_allclose(ours["clv_beyond_data"], plain["clv_beyond_data"], rtol=1e-10)
+
+
+def test_a_new_customer_has_no_attribute(shop):
+    fit = quietly(NonContractualCLV(BGNBD(), GammaGamma(), margin=MAPPING).fit, shop, seed=1)
+    with pytest.raises(ValueError, match="the margin depends on 'channel', which nobody knows of a new customer; give"):
+        fit.new_customer(horizon=39)
+    for margin in (0.3, 0.6):
+        new = fit.new_customer(horizon=39, margin=margin)
+        assert new["clv"].item() == pytest.approx(margin * new["expected_revenue"].item())
+
+
+def test_simulated_transactions_need_no_margin(fit, shop):
+    by_model = quietly(NonContractualCLV(BGNBD(), GammaGamma(), margin=MAPPING).fit, shop, method="laplace", seed=1)
+    bare = clv.Summary(shop.table[["frequency", "recency", "T", "monetary_value"]], "week")
+    pd.testing.assert_frame_equal(
+        pd.concat(by_model.simulate_future(bare, horizon=4)), pd.concat(fit.simulate_future(bare, horizon=4))
+    )
+
+
 def test_intervals_of_customers_are_of_their_own_margin(fit, shop):
     # The outcome of clv at no discount is the margin times that of revenue, whatever the draws.
     table = fit.predict(horizon=39, interval=0.9, margin=MAPPING)
