@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 _FEW, _MANY = (np.polynomial.legendre.leggauss(number) for number in (10, 32))
 _NEGLIGIBLE = 40.0  # rate x time beyond which nothing is worth anything: e^-40
-_STEP, _EARLIEST = 0.35, -24.0  # of the nodes in log(rate x time) over an infinite horizon: e^-24 of the value is lost
+# Nodes over an infinite horizon, in log(rate x time): before the fold, where less than e^-12 of the value lies, they
+# spread out exponentially, down to e^-27.
+_STEP, _FOLD, _FIRST = 0.35, -12.5, -15.0
 
 
 def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -21,8 +23,8 @@ def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], ND
     weeks, and below 1e-7 where they buy several times a day.
 
     Over an infinite horizon the first term is gone, and the nodes are those of the trapezoidal rule in log(rate x
-    time). Its error falls exponentially, because E is analytic wherever time has a positive real part: the relative
-    error is below 1e-9 whatever E is, as long as E rises ever more slowly.
+    time). Its error falls exponentially with the step, because E is analytic and bounded wherever time has a positive
+    real part: the relative error is below 1e-9 for any E that rises ever more slowly.
 
     Parameters
     ----------
@@ -47,8 +49,10 @@ def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], ND
     if rate == 0:
         return np.array([horizon]), np.array([1.0])
     if math.isinf(horizon):
-        place = np.arange(_EARLIEST, math.log(_NEGLIGIBLE), _STEP)
-        return np.exp(place) / rate, _STEP * np.exp(place - np.exp(place))
+        node = np.arange(_FIRST, math.log(_NEGLIGIBLE), _STEP)
+        fold = np.exp(_FOLD - node)
+        discounted = np.exp(node - fold)
+        return discounted / rate, _STEP * (1 + fold) * discounted * np.exp(-discounted)
     nodes, gauss = _FEW if rate * horizon < 0.2 else _MANY
     reach = min(horizon, _NEGLIGIBLE / rate)
     root = (nodes + 1) / 2
