@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from clvmodels import __version__
-from clvmodels.errors import AssumptionWarning, ConvergenceWarning, DataWarning, FitError, counted
+from clvmodels.errors import AssumptionWarning, ConvergenceWarning, DataWarning, FitError, brief, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,10 @@ VALUE = typer.Option(
     help="Column with a line's revenue. Give it twice, quantity and price, to multiply.", metavar="COLUMN"
 )
 Order = Annotated[str | None, typer.Option(help="Column with the order number, to count orders.", metavar="COLUMN")]
+Attribute = Annotated[
+    list[str] | None,
+    typer.Option(help="Column that describes the customer, such as the country; may be given again.", metavar="COLUMN"),
+]
 Refunds = Annotated[
     str,
     typer.Option(
@@ -59,8 +63,13 @@ BadRows = Annotated[
 Until = Annotated[str | None, typer.Option(help="Last day observed (the last date in the log).", metavar="DATE")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 
+SEGMENTS_SHOWN = 10
+
 # An option as the sentences of the package write it, such as `until=` or `method='map'`, but not within a path.
-_OPTION = re.compile(r"(?<![^\s(])(date_format|bad_rows|refunds|acquired|first_seen_after|value|until|method|overwrite)=(?:True\b)?(?=(['\w])?)")
+_OPTION = re.compile(
+    r"(?<![^\s(])"
+    r"(date_format|bad_rows|refunds|acquired|first_seen_after|value|until|method|overwrite)=(?:True\b)?(?=(['\w])?)"
+)
 
 
 def main() -> None:
@@ -125,6 +134,7 @@ def audit(
     value: Annotated[list[str] | None, VALUE] = None,
     until: Until = None,
     order: Order = None,
+    attribute: Attribute = None,
     refunds: Refunds = "net",
     acquired: Acquired = None,
     first_seen_after: FirstSeenAfter = None,
@@ -143,6 +153,7 @@ def audit(
         made = workflow.audit(
             source,
             value=value or None,
+            attribute=attribute,
             until=until,
             customer=customer,
             date=date,
@@ -165,6 +176,10 @@ def predict(
     value: Annotated[list[str], VALUE],
     until: Until = None,
     order: Order = None,
+    attribute: Attribute = None,
+    by: Annotated[
+        str | None, typer.Option(help="Column that makes segments, whose totals are shown.", metavar="COLUMN")
+    ] = None,
     refunds: Refunds = "net",
     acquired: Acquired = None,
     first_seen_after: FirstSeenAfter = None,
@@ -178,7 +193,9 @@ def predict(
         str, typer.Option(help="How far to predict: '39 weeks', '6 months' or a date.", metavar="HORIZON")
     ] = "1 year",
     interval: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.9,
-    margin: Annotated[float, typer.Option(help="Share of revenue that is earned.")] = 1.0,
+    margin: Annotated[
+        str, typer.Option(help="Share of revenue that is earned, or a column with each customer's.", metavar="SHARE")
+    ] = "1.0",
     discount_rate: Annotated[float, typer.Option(help="Annual effective rate.")] = 0.0,
     method: Annotated[str, typer.Option(help="How to fit: ml, map or laplace.", metavar="METHOD")] = "laplace",
     output: Annotated[Path, typer.Option(help="File to write: .parquet, .csv or .duckdb.", dir_okay=False)] = Path(
@@ -197,11 +214,13 @@ def predict(
         made = workflow.predict(
             source,
             value=value,
+            attribute=attribute,
+            by=by,
             unit=unit,
             until=until,
             horizon=horizon,
             interval=interval,
-            margin=margin,
+            margin=_number_or_column(margin),
             discount_rate=discount_rate,
             method=cast(Any, method),
             output=output,
@@ -267,6 +286,13 @@ def _as_option(found: re.Match[str]) -> str:
     return f"--{found[1].replace('_', '-')}{' ' if found[2] else ''}"
 
 
+def _number_or_column(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _show_comparison(comparison: pd.DataFrame, title: str) -> None:
     rows = []
     for outcome in comparison.index.unique("outcome"):
@@ -292,7 +318,7 @@ def _show_comparison(comparison: pd.DataFrame, title: str) -> None:
 
 
 def _show_prediction(prediction: Prediction) -> None:
-    total, attrs = prediction.total.iloc[0], prediction.total.attrs
+    total, attrs = prediction.total.iloc[-1], prediction.total.attrs
     rows = [
         [name, f"{total[mean]:,.0f}", f"{total[f'{name}_lower']:,.0f} to {total[f'{name}_upper']:,.0f}"]
         for name, mean in {"transactions": "expected_transactions", "revenue": "expected_revenue", "clv": "clv"}.items()
@@ -300,9 +326,41 @@ def _show_prediction(prediction: Prediction) -> None:
     days, people = counted(attrs["horizon_days"], "day"), counted(len(prediction.table), "customer")
     title = f"{days} after {attrs['observation_end']}, until {attrs['horizon_end']}: {people} together"
     _show(title, ["", "expected", f"{attrs['interval']:.0%} interval"], rows)
-    _say(f"clv: {attrs['margin']:.0%} of the revenue, discounted at {attrs['discount_rate']:.1%} a year")
+    if len(prediction.total) > 1:
+        _show_segments(prediction.total)
+    margin = attrs["margin"]
+    if isinstance(margin, str):
+        earned = f"the share of the revenue in {margin!r}"
+    elif isinstance(margin, dict):
+        earned = f"a share of the revenue by {next(iter(margin))!r}"
+    else:
+        earned = f"{margin:.0%} of the revenue"
+    _say(f"clv: {earned}, discounted at {attrs['discount_rate']:.1%} a year")
     for note in attrs["notes"]:
         _say(f"Note: {note}")
+
+
+def _show_segments(total: pd.DataFrame) -> None:
+    """The segments with the largest clv."""
+    every, segments = total.iloc[-1], total.iloc[:-1].sort_values("clv", ascending=False, kind="stable")
+    shown, others = segments.iloc[:SEGMENTS_SHOWN], segments.iloc[SEGMENTS_SHOWN:]
+    rows = [
+        [
+            brief(label, 24),
+            f"{row['customers']:,.0f}",
+            f"{row['expected_revenue']:,.0f}",
+            f"{row['clv']:,.0f}",
+            f"{row['clv_lower']:,.0f} to {row['clv_upper']:,.0f}",
+        ]
+        for label, row in shown.iterrows()
+    ]
+    header = ["", "customers", "revenue", "clv", f"{total.attrs['interval']:.0%} interval"]
+    largest = f", the {len(shown)} largest of {len(segments):,}" if len(others) else ""
+    _show(f"By {total.index.name}{largest}", header, rows)
+    if len(others):
+        share, where = others["clv"].sum() / every["clv"], f"fit.total(by={total.index.name!r}) in Python"
+        _say(f"{counted(len(others), 'smaller segment')} with {share:.1%} of the clv: {where}")
+    _say("The expected values of the segments add up to those of all customers; the ends of the intervals do not.")
 
 
 def _show(title: str, header: list[str], rows: list[list[str]]) -> None:

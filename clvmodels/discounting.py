@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 _FEW, _MANY = (np.polynomial.legendre.leggauss(number) for number in (10, 32))
 _NEGLIGIBLE = 40.0  # rate x time beyond which nothing is worth anything: e^-40
+# Nodes over an infinite horizon, in log(rate x time): before the fold, where less than e^-12 of the value lies, they
+# spread out exponentially, down to e^-27.
+_STEP, _FOLD, _FIRST = 0.35, -12.5, -15.0
 
 
 def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -17,10 +22,14 @@ def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], ND
     discount at the horizon is below a fifth, else 32. The relative error is below 1e-10 where customers buy every few
     weeks, and below 1e-7 where they buy several times a day.
 
+    Over an infinite horizon the first term is gone, and the nodes are those of the trapezoidal rule in log(rate x
+    time). Its error falls exponentially with the step, because E is analytic and bounded wherever time has a positive
+    real part: the relative error is below 1e-9 for any E that rises ever more slowly.
+
     Parameters
     ----------
     horizon : float
-        h, in any unit; the last of the times.
+        h, in any unit, or infinite; the last of the times if finite.
     rate : float
         Continuous discount rate per unit of time; 0 leaves the horizon alone.
 
@@ -33,9 +42,17 @@ def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], ND
     >>> times, weights = discount_nodes(1.0, 0.1)
     >>> (weights * 2.0 * times).sum().round(12)  # a constant flow of 2: 2 (1 - e^-0.1) / 0.1
     np.float64(1.903251639281)
+    >>> times, weights = discount_nodes(np.inf, 0.1)
+    >>> (weights * 2.0 * times).sum().round(7)  # 2 / 0.1
+    np.float64(20.0)
     """
     if rate == 0:
         return np.array([horizon]), np.array([1.0])
+    if math.isinf(horizon):
+        node = np.arange(_FIRST, math.log(_NEGLIGIBLE), _STEP)
+        fold = np.exp(_FOLD - node)
+        discounted = np.exp(node - fold)
+        return discounted / rate, _STEP * (1 + fold) * discounted * np.exp(-discounted)
     nodes, gauss = _FEW if rate * horizon < 0.2 else _MANY
     reach = min(horizon, _NEGLIGIBLE / rate)
     root = (nodes + 1) / 2

@@ -21,9 +21,11 @@ from clvmodels.errors import DataError, counted
 from clvmodels.evaluation.metrics import compare
 from clvmodels.export import checked_path, export
 from clvmodels.models.base import Method
+from clvmodels.models.forecast import memberships
 from clvmodels.models.spend.gamma_gamma import GammaGamma
 from clvmodels.models.transactions.bgnbd import BGNBD
 from clvmodels.time import Horizon, horizon_days
+from clvmodels.value.margin import Margin, margin_attribute, margins
 from clvmodels.value.noncontractual import NonContractualCLV
 from clvmodels.value.simple import SimpleCLV
 
@@ -59,9 +61,10 @@ class Prediction:
     Parameters
     ----------
     table : DataFrame
-        One row per customer: `clvmodels.schema.PREDICTIONS`.
+        One row per customer: `clvmodels.schema.PREDICTIONS`, then the attributes.
     total : DataFrame
-        All customers together, in one row; its interval is not the sum of theirs.
+        One row per segment, if asked for, and a last one for all customers together; its interval is not the sum of
+        theirs.
     file : Path
         The exported table.
     """
@@ -145,8 +148,17 @@ def demo(folder: str | Path = ".", *, overwrite: bool = False, seed: int = 1, pr
     return Demo(compare(predictions, split.holdout), prediction, csv)
 
 
+def _list(columns: str | Sequence[str] | None) -> list[str]:
+    return [columns] if isinstance(columns, str) else list(columns or ())
+
+
 def audit(
-    source: Source, *, value: str | Sequence[str] | None = None, until: Day | None = None, **log: Unpack[LogOptions]
+    source: Source,
+    *,
+    value: str | Sequence[str] | None = None,
+    attribute: str | Sequence[str] | None = None,
+    until: Day | None = None,
+    **log: Unpack[LogOptions],
 ) -> Audit:
     """What is in a log, what is odd, and whether it is enough to fit a model.
 
@@ -154,21 +166,25 @@ def audit(
     ----------
     source, value, **log
         As for `clvmodels.Transactions`.
+    attribute : str or sequence of str, optional
+        Columns that describe the customer.
     until : date, optional
         End of observation, inclusive; default: the last date in the log.
     """
-    return Transactions(source, value=value, **log).audit(until)
+    return Transactions(source, value=value, attributes=_list(attribute), **log).audit(until)
 
 
 def predict(
     source: Source,
     *,
     value: str | Sequence[str],
+    attribute: str | Sequence[str] | None = None,
+    by: str | None = None,
     unit: str = "week",
     until: Day | None = None,
     horizon: Horizon = "1 year",
     interval: float = 0.9,
-    margin: float = 1.0,
+    margin: Margin = 1.0,
     discount_rate: float = 0.0,
     method: Method = "laplace",
     output: str | Path = "clv.parquet",
@@ -183,6 +199,10 @@ def predict(
     ----------
     source, value, **log
         As for `clvmodels.Transactions`.
+    attribute : str or sequence of str, optional
+        Columns that describe the customer; the table carries them.
+    by : str, optional
+        The one of them that makes segments of the total; it need not be named twice.
     unit : {"day", "week", "month", "year"}
         Unit of time of the fit and of a horizon that is a bare number; the predictions do not depend on it.
     until : date, optional
@@ -191,8 +211,9 @@ def predict(
         How far to predict: ``"39 weeks"``, ``"1 year"``, an end date, or a number of `unit`.
     interval : float
         Coverage of the predictive intervals, in (0, 1).
-    margin : float
-        Share of revenue that is earned. At 1, `clv` is discounted revenue.
+    margin : float, str or mapping
+        Share of revenue that is earned, or an attribute that holds each customer's, or a mapping by the values of one,
+        as for `clvmodels.NonContractualCLV`.
     discount_rate : float
         Annual effective rate.
     method : {"ml", "map", "laplace"}
@@ -222,17 +243,20 @@ def predict(
     check_interval(interval)
     model = NonContractualCLV(BGNBD(), GammaGamma(), margin=margin, discount_rate=discount_rate)
     progress("Read the log")
-    transactions = Transactions(source, value=value, **log)
+    attributes = [*dict.fromkeys([*_list(attribute), *filter(None, (by, margin_attribute(margin)))])]
+    transactions = Transactions(source, value=value, attributes=attributes, **log)
     if log["customer"].lower() in schema.PREDICTIONS:
         raise DataError(f"customer column {log['customer']!r} has the name of a predicted column; rename it")
     if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in _files(source)}:
         raise ValueError(f"output {file} is the log itself; choose another name")
     customers = transactions.summary(unit=unit, until=until)
     horizon_days(horizon, unit=unit, observation_end=customers.observation_end)
+    margins(margin, customers)
+    memberships(customers, by)
     progress(f"Fit {counted(len(customers), 'customer')}")
     fit = model.fit(customers, method=method, seed=seed)
     progress("Predict each customer")
     table = fit.predict(horizon=horizon, interval=interval)
     progress("Predict all customers together")
-    total = fit.total(horizon=horizon, interval=interval)
+    total = fit.total(horizon=horizon, by=by, interval=interval)
     return Prediction(table, total, export(table, file, overwrite=overwrite))

@@ -79,6 +79,40 @@ def test_quantity_and_price_are_multiplied(folder, lines):
     assert spent.to_dict() == (0.5 * lines.groupby("id")["quantity"].sum()).to_dict()
 
 
+def test_by_shows_the_totals_of_the_segments(folder, lines):
+    kind = "abcdefghijkl"
+    more = lines.assign(kind=[kind[int(number) % 12] for number in lines["id"]], share="0.25")
+    more.assign(kind=more["kind"].where(more["kind"] != "b")).to_csv("orders.csv", index=False)
+    ran = call("predict", "orders.csv", *COLUMNS, "--by", "kind", "--margin", "share", "--method", "map", "--seed", "3")
+    assert ran.exit_code == 0
+    assert fits(ran.stdout)
+    assert "…" not in ran.stdout
+    table = pd.read_parquet("clv.parquet").set_index("id")
+    assert list(table.columns[-2:]) == ["kind", "share"]
+    assert (table["clv"] < 0.2501 * table["expected_revenue"]).all()
+    sums = table.groupby(table["kind"].fillna("(missing)"))["clv"].sum().sort_values(ascending=False)
+    assert "By kind, the 10 largest of 12\n" in ran.stdout
+    shown = re.findall(r"^ (\S+) +[\d,]+ +[\d,]+ +([\d,]+) +[\d,]+ to [\d,]+ *$", ran.stdout, re.MULTILINE)
+    assert shown == [(label, f"{value:,.0f}") for label, value in sums.iloc[:10].items()]
+    assert f"2 smaller segments with {sums.iloc[10:].sum() / sums.sum():.1%} of the clv" in ran.stdout
+    assert "clv: the share of the revenue in 'share', discounted at 0.0% a year" in ran.stdout
+
+
+def test_few_segments_are_all_shown(folder, lines):
+    lines.assign(kind=[int(number) % 2 for number in lines["id"]]).to_csv("orders.csv", index=False)
+    ran = call("predict", "orders.csv", *COLUMNS, "--by", "kind", "--method", "map", "--seed", "3")
+    assert ran.exit_code == 0
+    assert "By kind\n" in ran.stdout
+    assert "smaller" not in ran.stdout
+
+
+def test_attributes_are_audited(folder, lines):
+    lines.assign(kind=range(len(lines))).to_csv("orders.csv", index=False)
+    ran = call("audit", "orders.csv", *COLUMNS, "--attribute", "kind")
+    assert ran.exit_code == 0
+    assert "conflicting kind" in ran.stdout
+
+
 def test_audit_shows_its_table(folder):
     ran = call("audit", "orders.csv", *COLUMNS)
     assert ran.exit_code == 0
@@ -176,6 +210,12 @@ BAD_OPTIONS = {
     "end not a date": (["orders.csv", *COLUMNS, "--until", "yesterday"], "until must be a date"),
     "interval of one": (["orders.csv", *COLUMNS, "--interval", "1"], "interval must lie strictly between"),
     "margin of zero": (["orders.csv", *COLUMNS, "--margin", "0"], "margin must be a share of revenue, above 0"),
+    "margin that is no column": (["orders.csv", *COLUMNS, "--margin", "30%"], "there is no column '30%'"),
+    "margin column without margins": (
+        ["orders.csv", *COLUMNS, "--margin", "quantity"],
+        "margin column 'quantity' must",
+    ),
+    "segments that are no column": (["orders.csv", *COLUMNS, "--by", "country"], "there is no column 'country'"),
     "margin in percent": (["orders.csv", *COLUMNS, "--margin", "30"], "at most 1, such as 0.3; got 30"),
     "endless horizon": (["orders.csv", *COLUMNS, "--horizon", "100000 years"], "is longer than 200 years"),
     "the log as output": (["orders.csv", *COLUMNS, "--output", "orders.csv", "--overwrite"], "is the log itself"),

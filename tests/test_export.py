@@ -143,3 +143,24 @@ def test_the_table_itself_is_not_changed(table, tmp_path):
     clv.export(table, tmp_path / "clv.parquet")
     pd.testing.assert_frame_equal(table, before)
     assert table.attrs == before.attrs
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_attributes_are_kept(table, tmp_path, ending):
+    table["channel"] = [None, "", *["web"] * 4, "a,b"]
+    table["size"] = pd.Categorical([None, *["S", "M"] * 3], ["M", "S", "L"])
+    table["since"] = [np.nan, *[2001.0] * 6]
+    table["gold"] = [True, False] * 3 + [True]
+    found, _ = read(clv.export(table, tmp_path / f"clv.{ending}"))
+    assert list(found.columns[-4:]) == ["channel", "size", "since", "gold"]
+    assert found["channel"].tolist()[2:] == table["channel"].tolist()[2:]
+    assert pd.isna(found["channel"][0])
+    assert found["size"].astype(object).where(found["size"].notna(), None).tolist() == [None, *["S", "M"] * 3]
+    np.testing.assert_array_equal(found["since"], table["since"])
+    assert found["gold"].tolist() == table["gold"].tolist()
+
+
+def test_a_margin_by_segment_is_in_the_file(table, tmp_path):
+    table.attrs["margin"] = {"channel": {"web": 0.3, "(missing)": 0.2}}
+    _, lineage = read(clv.export(table, tmp_path / "clv.parquet"))
+    assert lineage["margin"] == table.attrs["margin"]

@@ -17,11 +17,13 @@ def text():
     return README.read_text(encoding="utf-8")
 
 
-def test_the_example_prints_what_is_shown(text, tmp_path):
-    code, shown = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL).groups()
-    command = [sys.executable, "-c", code]
-    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout  # noqa: S603
-    assert [line.rstrip() for line in printed.splitlines()] == [line.rstrip() for line in shown.splitlines()]
+def test_the_examples_print_what_is_shown(text, tmp_path):
+    examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 2
+    for code, shown in examples:
+        command = [sys.executable, "-c", code]
+        printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout  # noqa: S603
+        assert [line.rstrip() for line in printed.splitlines()] == [line.rstrip() for line in shown.splitlines()]
     assert (tmp_path / "clv.parquet").exists()
 
 

@@ -113,9 +113,48 @@ def test_predict_is_what_the_library_gives_in_as_many_lines(tmp_path):
     assert made.file.exists()
 
 
+def cohorts():
+    """The CDNOW sample with each customer's month of the first purchase and a margin, as text."""
+    lines = clv.datasets.cdnow_sample()
+    first = lines.groupby("customer_id")["date"].transform("min")
+    return lines.assign(cohort=first.dt.month_name(), share=first.dt.month.map({1: "0.3", 2: "0.25", 3: "0.2"}))
+
+
+@pytest.mark.parametrize("margin", ["share", {"cohort": {"January": 0.3, "February": 0.25, "March": 0.2}}])
+def test_segments_are_those_of_the_library(tmp_path, margin):
+    options = {"horizon": "39 weeks", "interval": 0.9}
+    made = workflow.predict(
+        cohorts(), **LOG, **options, value="amount", by="cohort", margin=margin, output=tmp_path / "clv.csv", seed=4
+    )
+    log = clv.Transactions(cohorts(), **LOG, value="amount", attributes=["cohort", "share"])
+    fit = clv.NonContractualCLV(clv.BGNBD(), clv.GammaGamma()).fit(log.summary(), method="laplace", seed=4)
+    pd.testing.assert_frame_equal(made.total, fit.total(**options, by="cohort", margin=margin))
+    assert made.total.index.tolist() == ["February", "January", "March", "all"]
+    carried = ["cohort", "share"] if margin == "share" else ["cohort"]
+    assert list(made.table.columns[-len(carried) :]) == carried
+    pd.testing.assert_frame_equal(made.table, fit.predict(**options, margin=margin)[made.table.columns])
+    assert pd.read_csv(made.file)["cohort"].tolist() == made.table["cohort"].tolist()
+
+
+def test_an_attribute_is_carried_once_however_often_it_is_named(tmp_path):
+    made = workflow.predict(
+        cohorts(), **LOG, value="amount", attribute=["share", "cohort"], by="cohort", method="ml",
+        output=tmp_path / "clv.csv", seed=4,
+    )  # fmt: skip
+    assert list(made.table.columns[-2:]) == ["share", "cohort"]
+    found = workflow.audit(cohorts(), **LOG, value="amount", attribute="cohort").table
+    log = clv.Transactions(cohorts(), **LOG, value="amount", attributes=["cohort"])
+    pd.testing.assert_frame_equal(found, log.audit().table)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        ({"by": "channel"}, "there is no column 'channel'"),
+        ({"by": "clv"}, "attribute 'clv' has the name of a predicted column; rename it"),
+        ({"margin": "quantity"}, "margin column 'quantity' must hold a share of revenue"),
+        ({"margin": "date"}, "column 'date' is named twice"),
+        ({"margin": {"quantity": {1: 0.3}}}, "margin says nothing of quantity 2, 3, 4, ...; it is missing for"),
         ({"horizon": 0}, "horizon 0 must be at least one day"),
         ({"interval": 1.0}, "interval must lie strictly between 0 and 1"),
         ({"margin": 0.0}, "margin must be"),

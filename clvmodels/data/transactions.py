@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from clvmodels import schema, time
+from clvmodels import time
 from clvmodels.data import sql
 from clvmodels.data.audit import Audit, audited, lost_share
 from clvmodels.data.purchases import Found, collect, dates, day_number
 from clvmodels.data.reader import Reader
 from clvmodels.data.sql import Status
-from clvmodels.data.summary import Summary
+from clvmodels.data.summary import Summary, check_attributes
 from clvmodels.errors import DataError, DataWarning, brief, counted, examples
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class Transactions:
     order : str, optional
         Column with the order number, for counting orders.
     attributes : sequence of str
-        Columns that describe the customer (channel, country). The value of the earliest purchase day that has one
-        counts; where that day has several, the smallest.
+        Columns that describe the customer (channel, country); predictions carry them. The value of the earliest
+        purchase day that has one counts; where that day has several, the smallest.
     refunds : {"net", "drop", "keep", "error"}
         What is done with lines of a negative value. "net" takes each off the order of the same number (with `order=`),
         else off the customer's latest purchase up to that day, then off those before it; a purchase day that this
@@ -144,8 +144,7 @@ class Transactions:
     ) -> None:
         _check_choice(refunds, "refunds", get_args(Refunds))
         _check_choice(bad_rows, "bad_rows", get_args(BadRows))
-        if isinstance(attributes, str):
-            raise ValueError(f"attributes must be a list of columns; got {attributes!r}")
+        check_attributes(attributes)
         values = (value,) if isinstance(value, str) else value or ()
         if not isinstance(values, (tuple, list)) or (value is not None and len(values) not in (1, 2)):
             raise ValueError(f"value must be a column or a pair (quantity, price); got {value!r}")
@@ -355,9 +354,6 @@ class Transactions:
                 raise DataError(f"there is no column {name!r}; {hint}the columns are {columns}")
             if name in fields.used[:number]:
                 raise DataError(f"column {name!r} is named twice; each column has one part to play")
-        taken = {*schema.SUMMARY, "customer_id"}.intersection(fields.attributes)
-        if taken:
-            raise DataError(f"attribute {min(taken)!r} has the name of a column of the summary; rename it")
         for name in fields.value:
             if fields.types[name] not in sql.NUMBERS | sql.TEXTS:
                 raise DataError(f"value column {name!r} holds {fields.types[name]}, not numbers")

@@ -85,6 +85,11 @@ class Specification:
 
     results: ClassVar[type]
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and hasattr(type(self).results, name):
             kind = type(self).__name__
@@ -108,7 +113,7 @@ class Model(Specification):
     """
 
     params: ClassVar[tuple[Param, ...]]
-    columns: ClassVar[tuple[str, ...]]
+    columns: tuple[str, ...]
     simulate: Any
 
     def __init__(self, *, priors: Mapping[str, Prior] | None = None) -> None:
@@ -120,13 +125,13 @@ class Model(Specification):
             if not hasattr(prior, "logpdf"):
                 raise ValueError(f"the prior of {name!r} has no logpdf; use one such as scipy.stats.gamma(2)")
 
+    def options(self) -> dict[str, Any]:
+        """What the model was built with: ``type(model)(**model.options())`` equals it."""
+        return {"priors": self.priors}
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({f'priors={self.priors!r}' if self.priors else ''})"
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.priors == other.__dict__["priors"]
-
-    __hash__ = None  # type: ignore[assignment]
+        given = ", ".join(f"{name}={value!r}" for name, value in self.options().items() if value)
+        return f"{type(self).__name__}({given})"
 
     @classmethod
     def log_likelihood(cls, *columns: Any, **params: Any) -> Any:
@@ -137,7 +142,8 @@ class Model(Specification):
         """The summary's columns that the formulas take, in their order, each (N,)."""
         missing = [name for name in self.columns if name not in data.table.columns]
         if missing:
-            advice = "; give the transactions a value= column" if "monetary_value" in missing else ""
+            money = {"monetary_value", "first_value"}.intersection(missing)
+            advice = "; give the transactions a value= column" if money else ""
             raise DataError(f"{type(self).__name__} needs the column {', '.join(map(repr, missing))}{advice}")
         return tuple(data.table[name].to_numpy(float) for name in self.columns)
 

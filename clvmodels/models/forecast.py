@@ -8,6 +8,8 @@ customer apart, because customers who look alike do not act alike.
 from __future__ import annotations
 
 import functools
+import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -15,10 +17,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
-from clvmodels.data.summary import Summary
+from clvmodels import schema
+from clvmodels.data.summary import ALL, Segments, Summary
 from clvmodels.draws import blocks, check_interval, check_seed, generator, summarise
-from clvmodels.errors import DataError
+from clvmodels.errors import AssumptionWarning, DataError, counted
 from clvmodels.models.base import Rows, checked_summary
 from clvmodels.time import Horizon, horizon_days, unit_days
 
@@ -26,6 +30,12 @@ IntervalOf = Literal["outcome", "mean"]
 
 # The outcome that each interval belongs to, and the column that holds its mean.
 MEAN_OF = {"transactions": "expected_transactions", "revenue": "expected_revenue", "clv": "clv"}
+
+# Draws of the totals of segments that are held at once, of each outcome: 240 MB.
+SEGMENT_CELLS = 30_000_000
+
+# A share of the clv; its average over draws or customers is that of their clv together.
+SHARE = "clv_beyond_data"
 
 
 @dataclass(frozen=True)
@@ -60,40 +70,57 @@ class Forecast:
     means : callable
         Block of columns -> means by column of the table, each (S, B).
     events : callable
-        Block of columns, random generator -> Events.
+        Block of columns, slice of the draws, random generator -> Events.
     events_per_draw : callable
         Block of columns -> roughly how many events a draw has, for bounding the memory.
     worth : callable, optional
-        Times of events -> margin x discount factor; with spend only.
+        Block of columns and its events -> sum of margin x discounted value in each cell; with spend only.
+    endless : bool
+        Over an infinite horizon: events end where discounting leaves next to nothing, so only their clv has a meaning.
+    notes : tuple of str
+        What must be said of the numbers.
     """
 
     columns: tuple[NDArray, ...]
     size: int
     means: Callable[[tuple[NDArray, ...]], dict[str, NDArray]]
-    events: Callable[[tuple[NDArray, ...], np.random.Generator], Events]
+    events: Callable[[tuple[NDArray, ...], slice, np.random.Generator], Events]
     events_per_draw: Callable[[tuple[NDArray, ...]], NDArray]
-    worth: Callable[[NDArray], NDArray] | None = None
+    worth: Callable[[tuple[NDArray, ...], Events], NDArray] | None = None
+    endless: bool = False
+    notes: tuple[str, ...] = ()
 
     def mean_blocks(self, rows: Rows) -> Iterator[tuple[slice, dict[str, NDArray]]]:
         """Means of the distinct rows, block after block: slice of the rows, and draws (S, B) by column."""
         for part in blocks(np.full(len(rows.weights), self.size)):
             yield part, self.means(tuple(column[part] for column in rows.columns))
 
-    def event_blocks(self, columns: tuple[NDArray, ...], seed: int, purpose: str) -> Iterator[tuple[slice, Events]]:
-        """Simulated events, block after block: slice of the rows, and their events."""
-        for number, part in enumerate(blocks(self.size * (1.0 + self.events_per_draw(columns)))):
-            yield part, self.events(tuple(column[part] for column in columns), generator(seed, purpose, number))
+    def event_blocks(
+        self, columns: tuple[NDArray, ...], seed: int, purpose: str
+    ) -> Iterator[tuple[slice, slice, Events]]:
+        """Simulated events, block after block: slice of the rows, slice of the draws, and their events."""
+        cost = 1.0 + self.events_per_draw(columns)
+        for number, part in enumerate(blocks(self.size * cost)):
+            rng = generator(seed, purpose, number)
+            some = tuple(column[part] for column in columns)
+            # Mostly all draws at once; a single customer may have too many events for that.
+            for draws in blocks(np.full(self.size, cost[part].sum())):
+                yield part, draws, self.events(some, draws, rng)
 
     def outcome_blocks(
         self, columns: tuple[NDArray, ...], seed: int, purpose: str
     ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
         """Draws (S, B) of transactions and, with spend, revenue and clv, block after block."""
-        for part, events in self.event_blocks(columns, seed, purpose):
-            outcomes: dict[str, NDArray] = {"transactions": events.counts}
+        pieces: list[dict[str, NDArray]] = []
+        for part, draws, events in self.event_blocks(columns, seed, purpose):
+            outcomes: dict[str, NDArray] = {} if self.endless else {"transactions": events.counts}
             if events.values is not None and self.worth is not None:
-                outcomes["revenue"] = events.sum_by_cell(events.values)
-                outcomes["clv"] = events.sum_by_cell(events.values * self.worth(events.times))
-            yield part, outcomes
+                if not self.endless:
+                    outcomes["revenue"] = events.sum_by_cell(events.values)
+                outcomes["clv"] = self.worth(tuple(column[part] for column in columns), events)
+            pieces = [outcomes] if draws.start == 0 else [*pieces, outcomes]
+            if draws.stop == self.size:
+                yield part, {name: np.concatenate([piece[name] for piece in pieces]) for name in outcomes}
 
 
 class Forecaster(Protocol):
@@ -118,15 +145,16 @@ class Forecaster(Protocol):
 def table(
     fit: Forecaster,
     data: Summary | None,
-    horizon: Horizon,
+    horizon: Horizon | None,
     interval: float | None,
     interval_of: IntervalOf,
     seed: int | None,
-    **worth: float,
+    **worth: Any,
 ) -> pd.DataFrame:
-    """One row per customer: means and, with an interval, its ends."""
+    """One row per customer: means, with an interval its ends, and the customer's attributes."""
     data, t, attrs = _question(fit, data, horizon, interval, interval_of, seed, worth)
     point = fit.forecast(data, t, **worth)
+    attrs["notes"] = [*point.notes, *attrs["notes"]]
     rows = Rows.distinct(*point.columns)
     columns: dict[str, NDArray] = {}
 
@@ -135,7 +163,7 @@ def table(
 
     for part, means in point.mean_blocks(rows):
         for name, draws in means.items():
-            put(name, part, draws.mean(axis=0))
+            put(name, part, draws.mean(axis=0) if name != SHARE else _share(draws, means["clv"], axis=0))
     if interval:
         source = fit.posterior.forecast(data, t, **worth)
         parts = (
@@ -151,53 +179,107 @@ def table(
     frame = pd.DataFrame({name: values[rows.inverse] for name, values in columns.items()}, index=data.table.index)
     if "clv" in frame.columns and "historic_revenue" in data.table.columns:
         frame.insert(list(frame.columns).index("clv"), "historic_revenue", data.table["historic_revenue"])
+    frame = frame.join(data.table[list(data.attributes)])
     frame.attrs.update(attrs)
+    if SHARE in frame.columns:
+        share = _share(frame[SHARE].to_numpy(), frame["clv"].to_numpy(), axis=0)
+        _tell_share(float(share), fit, frame)
     return frame
 
 
 def total(
     fit: Forecaster,
     data: Summary | None,
-    horizon: Horizon,
+    horizon: Horizon | None,
     interval: float | None,
     interval_of: IntervalOf,
     seed: int | None,
-    **worth: float,
+    by: str | None,
+    **worth: Any,
 ) -> pd.DataFrame:
-    """One row for all customers: sums of the means and, with an interval, the interval of the sum.
+    """One row per segment and one for all customers: sums of the means and, with an interval, the interval of the sum.
 
     Parameters are shared by the customers of a draw and their fates are not: the interval is that of the sum, never
-    the sum of intervals.
+    the sum of intervals. A draw of all customers is the sum of that draw of the segments.
     """
     data, t, attrs = _question(fit, data, horizon, interval, interval_of, seed, worth)
+    index, members = memberships(data, by)
     point = fit.forecast(data, t, **worth)
+    attrs["notes"] = [*point.notes, *attrs["notes"]]
     rows = Rows.distinct(*point.columns)
-    found: dict[str, float] = {"customers": len(data)}
+    # How many customers of each segment share a distinct row.
+    weights = members @ sparse.csc_array((np.ones(len(data)), (np.arange(len(data)), rows.inverse)))
+    found: dict[str, NDArray] = {"customers": members.sum(axis=1).astype(int)}
     for part, means in point.mean_blocks(rows):
-        for name in _by_outcome(means):
-            mean = MEAN_OF[name]
-            found[mean] = found.get(mean, 0.0) + float((means[mean] @ rows.weights[part]).mean())
+        sums_of = {MEAN_OF[name]: draws for name, draws in _by_outcome(means).items()}
+        if SHARE in means:
+            sums_of[SHARE] = means[SHARE] * means["clv"]
+        for name, draws in sums_of.items():
+            found[name] = found.get(name, 0.0) + weights[:, part] @ draws.mean(axis=0)
+    if SHARE in found:
+        found[SHARE] /= np.where(found["clv"] > 0, found["clv"], 1.0)
     if interval:
         source = fit.posterior.forecast(data, t, **worth)
+        if len(index) * source.size > SEGMENT_CELLS:
+            raise DataError(
+                f"{by!r} makes {counted(len(index) - 1, 'segment')}, and with {source.size:,} draws there is room for "
+                f"the intervals of {SEGMENT_CELLS // source.size - 1:,}; choose a column with fewer values, or ask for "
+                "no interval"
+            )
         sums: dict[str, NDArray] = {}
+
+        def add(members: sparse.csc_array, draws_of: dict[str, NDArray]) -> None:
+            by_row = members.tocsr()
+            present = np.flatnonzero(np.diff(by_row.indptr))
+            for name, draws in draws_of.items():
+                sums.setdefault(name, np.zeros((len(index), source.size)))[present] += by_row[present] @ draws.T
+
         if interval_of == "mean":
             for part, means in source.mean_blocks(rows):
-                for name, draws in _by_outcome(means).items():
-                    sums[name] = sums.get(name, 0.0) + draws @ rows.weights[part]
+                add(weights[:, part], _by_outcome(means))
         else:
-            for _, outcomes in source.outcome_blocks(source.columns, attrs["seed"], "total"):
-                for name, draws in outcomes.items():
-                    sums[name] = sums.get(name, 0.0) + draws.sum(axis=1)
+            for part, outcomes in source.outcome_blocks(source.columns, attrs["seed"], "total"):
+                add(members[:, part], outcomes)
         for name, draws in sums.items():
-            lower, upper = summarise(draws[:, None], interval)
-            found |= {f"{name}_lower": lower.item(), f"{name}_upper": upper.item()}
-    frame = pd.DataFrame(found, index=pd.Index(["all"], name="segment"))
+            found[f"{name}_lower"], found[f"{name}_upper"] = summarise(draws.T, interval)
+    frame = pd.DataFrame(found, index=index)
     frame.attrs.update(attrs)
+    if SHARE in found:
+        _tell_share(float(found[SHARE][-1]), fit, frame)
     return frame
 
 
+def memberships(data: Summary, by: str | None) -> tuple[pd.Index, sparse.csc_array]:
+    """The rows of a table of segments, the last for all customers, and which customers are in them: ones (rows, N)."""
+    segments = Segments("segment", [], np.empty(0, np.intp)) if by is None else data.segments(by)
+    if segments.name.lower() in {"customers", *schema.PREDICTIONS}:
+        raise DataError(f"{segments.name!r} is the name of a column of the totals, too; rename it")
+    number, everyone = len(segments.labels), np.arange(len(data))
+    row = np.concatenate([segments.codes, np.full(len(data), number)])
+    customer = np.concatenate([everyone[: len(segments.codes)], everyone])
+    members = sparse.csc_array((np.ones(len(row)), (row, customer)), shape=(number + 1, len(data)))
+    return pd.Index([*segments.labels, ALL], name=segments.name), members
+
+
+def new_customer(
+    fit: Forecaster,
+    horizon: Horizon | None,
+    interval: float | None,
+    interval_of: IntervalOf,
+    seed: int | None,
+    **worth: Any,
+) -> pd.DataFrame:
+    """One row for a customer acquired at the end of observation: a history of no repeats, observed for no time."""
+    known = fit.data
+    index = pd.Index(["new customer"], name="customer")
+    history = pd.DataFrame(0.0, index, ["frequency", "recency", "T", "monetary_value"])
+    data = Summary(history, known.unit, known.observation_start, known.observation_end)
+    frame = table(fit, data, horizon, interval, interval_of, seed, **worth)
+    return frame.drop(columns=["p_alive", "p_purchase"], errors="ignore")
+
+
 def mean_draws(
-    fit: Forecaster, quantity: str, data: Summary | None, horizon: Horizon, **worth: float
+    fit: Forecaster, quantity: str, data: Summary | None, horizon: Horizon | None, **worth: Any
 ) -> NDArray[np.float64]:
     """Draws (S, N) of one of the means."""
     data, t, _ = _question(fit, data, horizon, None, "mean", None, worth)
@@ -212,14 +294,18 @@ def mean_draws(
 
 
 def simulated(
-    fit: Forecaster, data: Summary | None, horizon: Horizon, seed: int | None, **worth: float
+    fit: Forecaster, data: Summary | None, horizon: Horizon, seed: int | None, **worth: Any
 ) -> Iterator[pd.DataFrame]:
     """Frames of simulated transactions, block after block: customer, draw, time and, with spend, value."""
+    if horizon is None:
+        raise ValueError("transactions over an infinite horizon have no end to be simulated to; give a finite horizon")
     data, t, attrs = _question(fit, data, horizon, None, "outcome", seed, worth)
     source = fit.posterior.forecast(data, t, **worth)
-    for part, events in source.event_blocks(source.columns, attrs["seed"], "events"):
+    for part, draws, events in source.event_blocks(source.columns, attrs["seed"], "events"):
         draw, customer = np.divmod(events.cell, events.counts.shape[1])
-        frame = pd.DataFrame({"customer": data.table.index[part][customer], "draw": draw, "time": events.times})
+        frame = pd.DataFrame(
+            {"customer": data.table.index[part][customer], "draw": draws.start + draw, "time": events.times}
+        )
         if events.values is not None:
             frame["value"] = events.values
         yield frame
@@ -230,14 +316,48 @@ def _by_outcome(means: dict[str, NDArray]) -> dict[str, NDArray]:
     return {name: means[mean] for name, mean in MEAN_OF.items() if mean in means}
 
 
+def _share(share: NDArray, clv: NDArray, axis: int) -> NDArray[np.float64]:
+    """Average of a share of the clv: that of the clv together, or the plain one where the clv is 0."""
+    weights = clv + np.finfo(float).tiny
+    return np.asarray((share * weights).sum(axis=axis) / weights.sum(axis=axis))
+
+
+def _tell_share(share: float, fit: Forecaster, frame: pd.DataFrame) -> None:
+    """Say how much of all clv is later than the data are long; warn above half."""
+    span = f"{covered(fit.data) * unit_days(fit.data.unit):,.0f} days"
+    sentence = (
+        f"{share:.0%} of the clv lies more than {span} ahead, which is as long as the data: only the model says it"
+    )
+    frame.attrs["notes"].append(sentence)
+    if share > 0.5:
+        warnings.warn(f"{sentence}; a finite horizon shows how much is nearer", AssumptionWarning, stacklevel=4)
+
+
+def covered(data: Summary) -> float:
+    """How long the data are, in their unit: the period of observation or, where it is not known, the largest T."""
+    start, end = data.observation_start, data.observation_end
+    if start is None or end is None:
+        return float(data.table["T"].max())
+    return (end - start).days / unit_days(data.unit)
+
+
+def check_infinite(horizon: Horizon | None, discount_rate: float, interval: float | None, interval_of: str) -> None:
+    """Refuse intervals of outcomes that never end."""
+    if horizon is None and not discount_rate and interval and interval_of == "outcome":
+        raise ValueError(
+            "an infinite horizon has no interval of the outcome without discounting, because no simulation reaches its "
+            "end; give a discount rate (discount_rate=0.10), a finite horizon (horizon='1 year') or interval_of='mean'"
+        )
+
+
 def _question(
     fit: Forecaster,
     data: Summary | None,
-    horizon: Horizon,
+    horizon: Horizon | None,
     interval: float | None,
     interval_of: IntervalOf,
     seed: int | None,
-    worth: dict[str, float],
+    worth: dict[str, Any],
 ) -> tuple[Summary, float, dict[str, Any]]:
     """What is asked, checked: the data, the horizon in their unit, and the `attrs` that say what the answer is."""
     data = fit.data if data is None else checked_summary(data)
@@ -246,10 +366,15 @@ def _question(
         raise ValueError(f"interval_of must be 'outcome' or 'mean'; got {interval_of!r}")
     if data.unit != fit.data.unit:
         raise DataError(f"the fit is in {fit.data.unit}s and the data are in {data.unit}s; use unit={fit.data.unit!r}")
-    days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
+    check_infinite(horizon, worth.get("discount_rate", 0.0), interval, interval_of)
+    days = math.inf
+    if horizon is not None:
+        days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
     notes = []
-    if worth.get("margin") == 1:
-        notes.append("margin 1: clv is discounted revenue, not profit")
+    if math.isfinite(days) and days > (known := covered(fit.data) * unit_days(data.unit)):
+        notes.append(
+            f"the horizon of {days:,} days is longer than the data, {known:,.0f} days: only the model reaches so far"
+        )
     if interval and fit.method != "laplace":
         notes.append("intervals: draws of the parameters from the Laplace approximation")
     attrs: dict[str, Any] = {
@@ -265,10 +390,12 @@ def _question(
     return data, days / unit_days(data.unit), attrs
 
 
-def described(data: Summary, horizon: Horizon, days: int) -> dict[str, Any]:
+def described(data: Summary, horizon: Horizon | None, days: float) -> dict[str, Any]:
     """What `attrs` say of time, for every model: unit, horizon and, where they are known, its dates."""
-    told: dict[str, Any] = {"unit": data.unit, "horizon": str(horizon), "horizon_days": days}
+    told: dict[str, Any] = {"unit": data.unit}
+    told |= {"horizon": "infinite"} if horizon is None else {"horizon": str(horizon), "horizon_days": days}
     if data.observation_end is not None:
         told["observation_end"] = f"{data.observation_end:%Y-%m-%d}"
-        told["horizon_end"] = f"{data.observation_end + pd.Timedelta(days=days):%Y-%m-%d}"
+        if horizon is not None:
+            told["horizon_end"] = f"{data.observation_end + pd.Timedelta(days=days):%Y-%m-%d}"
     return told

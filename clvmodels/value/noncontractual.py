@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -19,6 +20,7 @@ from clvmodels.models.forecast import Events, Forecast, IntervalOf
 from clvmodels.models.spend.base import SpendFit, SpendModel
 from clvmodels.models.transactions.base import TransactionFit, TransactionModel
 from clvmodels.time import Horizon, rate_per_unit
+from clvmodels.value.margin import Margin, checked_margin, margin_attribute, margins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,10 +103,10 @@ class NonContractualCLVFit:
         self,
         data: Summary | None = None,
         *,
-        horizon: Horizon,
+        horizon: Horizon | None,
         interval: float | None = None,
         interval_of: IntervalOf = "outcome",
-        margin: float | None = None,
+        margin: Margin | None = None,
         discount_rate: float | None = None,
         seed: int | None = None,
     ) -> pd.DataFrame:
@@ -114,22 +116,29 @@ class NonContractualCLVFit:
         ----------
         data : Summary, optional
             Customers in the unit of the fit; the training data if not given.
-        horizon : str, number, date or timedelta
-            ``"39 weeks"``, ``"1 year"``, an end date, or a number of the summary's units.
+        horizon : str, number, date, timedelta or None
+            ``"39 weeks"``, ``"1 year"``, an end date, or a number of the summary's units. None is infinite: the
+            table is then that of `clvmodels.schema.INFINITE_HORIZON`, and without discounting it is refused where the
+            mean is infinite under any draw of the parameters.
         interval : float, optional
             Adds the ends of central intervals, such as 0.9 for 5 % on either side. An ml or map fit takes the draws
             of its parameters from the Laplace approximation.
         interval_of : {"outcome", "mean"}
             Interval of what will happen, or of its expectation.
-        margin, discount_rate : float, optional
-            Valuation instead of the model's own.
+        margin, discount_rate : optional
+            Valuation instead of the model's own, written as there.
         seed : int, optional
             Of the simulated outcomes; the fit's own if not given.
 
         Returns
         -------
         DataFrame, one row per customer
-            `attrs` says how it was made.
+            The attributes of the summary come last. `attrs` says how it was made.
+
+        Warns
+        -----
+        AssumptionWarning
+            If more than half of the clv over an infinite horizon is later than the data are long.
         """
         return forecast.table(self, data, horizon, interval, interval_of, seed, **self._worth(margin, discount_rate))
 
@@ -137,27 +146,75 @@ class NonContractualCLVFit:
         self,
         data: Summary | None = None,
         *,
-        horizon: Horizon,
+        horizon: Horizon | None,
+        by: str | None = None,
         interval: float | None = None,
         interval_of: IntervalOf = "outcome",
-        margin: float | None = None,
+        margin: Margin | None = None,
         discount_rate: float | None = None,
         seed: int | None = None,
     ) -> pd.DataFrame:
-        """All customers together, in one row; arguments as in `predict`. Not the sum of the customers' intervals."""
-        return forecast.total(self, data, horizon, interval, interval_of, seed, **self._worth(margin, discount_rate))
+        """All customers together; other arguments as in `predict`. Not the sum of the customers' intervals.
+
+        Parameters
+        ----------
+        by : str, optional
+            An attribute of the summary: before the row of all customers comes one for each of its values. The rows
+            are sums over the same draws, so their means add up, and the ends of their intervals do not.
+        """
+        worth = self._worth(margin, discount_rate)
+        return forecast.total(self, data, horizon, interval, interval_of, seed, by, **worth)
 
     def draws(
         self,
         quantity: str,
         data: Summary | None = None,
         *,
-        horizon: Horizon,
-        margin: float | None = None,
+        horizon: Horizon | None,
+        margin: Margin | None = None,
         discount_rate: float | None = None,
     ) -> NDArray[np.float64]:
         """Draws (S, N) of a mean column of `predict`, by draw of the parameters."""
         return forecast.mean_draws(self, quantity, data, horizon, **self._worth(margin, discount_rate))
+
+    def new_customer(
+        self,
+        *,
+        horizon: Horizon | None,
+        include_first_transaction: bool = True,
+        interval: float | None = None,
+        interval_of: IntervalOf = "outcome",
+        margin: Margin | None = None,
+        discount_rate: float | None = None,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """What a customer who is acquired at the end of observation will do and be worth, in one row.
+
+        Its `clv` is the value at acquisition, before the cost of acquisition: what belongs beside that cost, a bid or
+        a payback.
+
+        Parameters
+        ----------
+        horizon, interval, interval_of, margin, discount_rate, seed
+            As in `predict`; but the margin must be a number, because nothing is known of a new customer.
+        include_first_transaction : bool
+            Count the first transaction, at time 0 and undiscounted, beside the repeat transactions.
+
+        Returns
+        -------
+        DataFrame, one row
+            `expected_transactions`, `expected_spend`, `expected_revenue` and `clv`; over an infinite horizon `dert`,
+            `expected_spend`, `clv` and `clv_beyond_data`; and their intervals.
+        """
+        worth = self._worth(margin, discount_rate)
+        if attribute := margin_attribute(worth["margin"]):
+            raise ValueError(
+                f"the margin depends on {attribute!r}, which nobody knows of a new customer; give a number, such as "
+                "margin=0.3"
+            )
+        return forecast.new_customer(
+            self, horizon, interval, interval_of, seed, include_first_transaction=include_first_transaction, **worth
+        )
 
     def simulate_future(
         self, data: Summary | None = None, *, horizon: Horizon, seed: int | None = None
@@ -170,50 +227,64 @@ class NonContractualCLVFit:
             One row per transaction: `customer`, `draw`, `time` after the end of observation in the data's unit, and
             `value`, gross and undiscounted.
         """
-        return forecast.simulated(self, data, horizon, seed, **self._worth(None, None))
+        return forecast.simulated(self, data, horizon, seed, **self._worth(1.0, None))
 
     def plot(self, kind: Literal["frequency", "spend"] = "frequency", ax: Axes | None = None) -> Axes:
         """One of the pictures of its parts: "frequency" of the transactions, or "spend"."""
         check_kind(kind, "frequency", "spend")
         return self.transactions.plot("frequency", ax) if kind == "frequency" else self.spend.plot("spend", ax)
 
-    def _worth(self, margin: float | None, discount_rate: float | None) -> dict[str, float]:
-        worth = {
-            "margin": self.model.margin if margin is None else margin,
-            "discount_rate": self.model.discount_rate if discount_rate is None else discount_rate,
-        }
-        _check_worth(**worth)
-        return worth
+    def _worth(self, margin: Margin | None, discount_rate: float | None) -> dict[str, Any]:
+        rate = self.model.discount_rate if discount_rate is None else discount_rate
+        rate_per_unit(rate, "year")  # refused here, before anything is computed
+        return {"margin": checked_margin(self.model.margin if margin is None else margin), "discount_rate": rate}
 
-    def forecast(self, data: Summary, t: float, *, margin: float, discount_rate: float) -> Forecast:
-        """The forecast of the transactions, with money."""
-        rate = rate_per_unit(discount_rate, data.unit)
-        base = self.transactions.forecast(data, t, rate)
+    def forecast(
+        self,
+        data: Summary,
+        t: float,
+        *,
+        margin: Margin,
+        discount_rate: float,
+        include_first_transaction: bool | None = None,
+    ) -> Forecast:
+        """The forecast of the transactions, with money; of new customers if their first transaction is asked about."""
+        endless, rate = math.isinf(t), rate_per_unit(discount_rate, data.unit)
+        base = self.transactions.forecast(data, t, rate, bool(include_first_transaction))
         spend, spend_params = self.spend.model, self.spend.parameter_draws
-        _, m_x = spend.arrays(data)
+        # Of a new customer no transaction is known, not even the first.
+        spent = spend.arrays(data) if include_first_transaction is None else (np.zeros(len(data)),) * 2
+        earned = margins(margin, data)
 
         def means(columns: tuple[NDArray, ...]) -> dict[str, NDArray]:
-            *history, m_x = columns
+            *history, number, mean, earned = columns
             found = base.means(tuple(history))
-            worth_each = spend.conditional_expected_spend(history[0], m_x, **spend_params)
+            worth_each = spend.conditional_expected_spend(number, mean, **spend_params)
             found["expected_spend"] = worth_each
-            found["expected_revenue"] = found["expected_transactions"] * worth_each
-            found["clv"] = margin * found.pop("discounted_transactions") * worth_each
+            if endless:
+                found["clv"] = earned * found["dert"] * worth_each
+                found[forecast.SHARE] = found.pop(forecast.SHARE)  # behind the clv that it is a share of
+            else:
+                found["expected_revenue"] = found["expected_transactions"] * worth_each
+                found["clv"] = earned * found.pop("discounted_transactions") * worth_each
             return found
 
-        def events(columns: tuple[NDArray, ...], rng: np.random.Generator) -> Events:
-            *history, m_x = columns
-            bought = base.events(tuple(history), rng)
-            values = spend.simulate_future(rng, history[0], m_x, bought.counts, **spend_params)
+        def events(columns: tuple[NDArray, ...], draws: slice, rng: np.random.Generator) -> Events:
+            *history, number, mean, _ = columns
+            bought = base.events(tuple(history), draws, rng)
+            some = {name: values[draws] for name, values in spend_params.items()}
+            values = spend.simulate_future(rng, number, mean, bought.counts, **some)
             return Events(bought.counts, bought.times, values)
 
-        def worth(times: NDArray) -> NDArray:
-            return margin * np.exp(-rate * times)
+        def worth(columns: tuple[NDArray, ...], events: Events) -> NDArray:
+            return np.asarray(columns[-1] * events.sum_by_cell(events.values * np.exp(-rate * events.times)))
 
         def events_per_draw(columns: tuple[NDArray, ...]) -> NDArray:
-            return base.events_per_draw(columns[:-1])
+            return base.events_per_draw(columns[:-3])
 
-        return Forecast((*base.columns, m_x), base.size, means, events, events_per_draw, worth)
+        columns = (*base.columns, *spent, earned)
+        notes = ("margin 1: clv is discounted revenue, not profit",) if (earned == 1).all() else ()
+        return Forecast(columns, base.size, means, events, events_per_draw, worth, endless, notes)
 
     def __repr__(self) -> str:
         return f"{self.model!r}\n{self.transactions!r}\n{self.spend!r}"
@@ -228,8 +299,10 @@ class NonContractualCLV(Specification):
         When customers buy, such as ``BGNBD()``.
     spend : SpendModel
         What a transaction is worth, such as ``GammaGamma()``.
-    margin : float
-        Share of revenue that is earned. At 1, `clv` is discounted revenue.
+    margin : float, str or mapping
+        Share of revenue that is earned, above 0 and at most 1: a number for all customers, the column of the summary
+        that holds each customer's, or a mapping by the values of a column, such as ``{"channel": {"web": 0.3,
+        "store": 0.25}}``. At 1, `clv` is discounted revenue.
     discount_rate : float
         Annual effective rate, continuous in time: what a transaction at time t is worth today is divided by
         (1 + rate)^(t in years).
@@ -238,18 +311,20 @@ class NonContractualCLV(Specification):
     results = NonContractualCLVFit
 
     def __init__(
-        self, transactions: TransactionModel, spend: SpendModel, margin: float = 1.0, discount_rate: float = 0.0
+        self, transactions: TransactionModel, spend: SpendModel, margin: Margin = 1.0, discount_rate: float = 0.0
     ) -> None:
         if not isinstance(transactions, TransactionModel):
             raise ValueError(f"transactions must be a model such as BGNBD(); got {transactions!r}")
         if not isinstance(spend, SpendModel):
             raise ValueError(f"spend must be a model such as GammaGamma(); got {spend!r}")
-        _check_worth(margin, discount_rate)
-        self.transactions, self.spend, self.margin, self.discount_rate = transactions, spend, margin, discount_rate
+        rate_per_unit(discount_rate, "year")
+        self.transactions, self.spend = transactions, spend
+        self.margin, self.discount_rate = checked_margin(margin), discount_rate
 
     def __repr__(self) -> str:
+        margin = f"{self.margin:g}" if isinstance(self.margin, float) else repr(self.margin)
         return (
-            f"NonContractualCLV({self.transactions!r}, {self.spend!r}, margin={self.margin:g}, "
+            f"NonContractualCLV({self.transactions!r}, {self.spend!r}, margin={margin}, "
             f"discount_rate={self.discount_rate:g})"
         )
 
@@ -262,9 +337,3 @@ class NonContractualCLV(Specification):
             model.fit(data, method=method, seed=seed, draws=draws) for model in (self.transactions, self.spend)
         )
         return NonContractualCLVFit(self, cast(TransactionFit, transactions), cast(SpendFit, spend))
-
-
-def _check_worth(margin: float, discount_rate: float) -> None:
-    if not (isinstance(margin, (int, float, np.number)) and 0 < margin <= 1):
-        raise ValueError(f"margin must be a share of revenue, above 0 and at most 1, such as 0.3; got {margin!r}")
-    rate_per_unit(discount_rate, "year")

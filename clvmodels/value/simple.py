@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from clvmodels.data.summary import Summary
+from clvmodels.data.summary import ALL, Segments, Summary
 from clvmodels.draws import check_interval
-from clvmodels.errors import DataError, counted
+from clvmodels.errors import DataError, counted, examples
 from clvmodels.models.base import Specification, checked_summary
-from clvmodels.models.forecast import described
+from clvmodels.models.forecast import described, memberships
 from clvmodels.time import UNIT_DAYS, Horizon, horizon_days, unit_days
 
 LIFESPAN_OF_YOUNG_SHOPS = 3.0
@@ -60,9 +63,9 @@ class SimpleCLVFit:
     model : SimpleCLV
     data : Summary
         The training data.
-    figures : SimpleFigures
+    figures : SimpleFigures, or dict of SimpleFigures by segment
         The numbers of the formula.
-    transactions_per_year : float
+    transactions_per_year : float, or dict of float by segment
         Purchase days of a customer in a year, which the predictions count.
     notes : tuple of str
         What the figures rest on.
@@ -70,9 +73,17 @@ class SimpleCLVFit:
 
     model: SimpleCLV
     data: Summary
-    figures: SimpleFigures
-    transactions_per_year: float
+    figures: SimpleFigures | dict[Hashable, SimpleFigures]
+    transactions_per_year: float | dict[Hashable, float]
     notes: tuple[str, ...]
+
+    def summary(self) -> pd.DataFrame:
+        """The figures and the purchase days of a customer in a year, one row per segment, or one for all customers."""
+        figures, days = self.figures, self.transactions_per_year
+        each = figures if isinstance(figures, dict) else {ALL: figures}
+        index = pd.Index(list(each), name=self.model.by or "segment")
+        frame = pd.DataFrame([dataclasses.asdict(one) for one in each.values()], index=index)
+        return frame.assign(transactions_per_year=list(days.values()) if isinstance(days, dict) else days)
 
     def predict(self, data: Summary | None = None, *, horizon: Horizon, interval: float | None = None) -> pd.DataFrame:
         """Customer value x min(horizon, lifespan left) for each customer.
@@ -89,38 +100,81 @@ class SimpleCLVFit:
         Returns
         -------
         DataFrame, one row per customer
-            `expected_transactions`, `expected_spend`, `expected_revenue`, `historic_revenue`, `clv`.
+            `expected_transactions`, `expected_spend`, `expected_revenue`, `historic_revenue`, `clv`, and the attributes
+            of the summary.
+
+        Raises
+        ------
+        DataError
+            If a customer's segment was not there when the figures were computed.
         """
         check_interval(interval)
         data = self.data if data is None else checked_summary(data)
         days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
         age = data.table["T"].to_numpy() * unit_days(data.unit) / UNIT_DAYS["year"]
-        years = np.minimum(days / UNIT_DAYS["year"], np.maximum(self.figures.lifespan - age, 0.0))
-        revenue = self.figures.customer_value * years
+        summary, rows = self.summary(), self._rows(data)
+        lifespan, customer_value, per_year = (
+            summary[name].to_numpy()[rows] for name in ("lifespan", "customer_value", "transactions_per_year")
+        )
+        years = np.minimum(days / UNIT_DAYS["year"], np.maximum(lifespan - age, 0.0))
+        revenue = customer_value * years
         columns: dict[str, Any] = {
-            "expected_transactions": self.transactions_per_year * years,
-            "expected_spend": self.figures.customer_value / self.transactions_per_year,
+            "expected_transactions": per_year * years,
+            "expected_spend": customer_value / per_year,
             "expected_revenue": revenue,
         }
         if "historic_revenue" in data.table.columns:
             columns["historic_revenue"] = data.table["historic_revenue"]
         table = pd.DataFrame(columns | {"clv": revenue}, index=data.table.index)
+        table = table.join(data.table[list(data.attributes)])
         notes = [*self.notes, "clv is revenue: the formula knows neither margin nor discount"]
         if interval:
             notes.append("no intervals: the formula has no distribution")
         table.attrs.update({"model": repr(self.model), **described(data, horizon, days), "notes": notes})
         return table
 
-    def total(self, data: Summary | None = None, *, horizon: Horizon, interval: float | None = None) -> pd.DataFrame:
-        """All customers together, in one row; arguments as in `predict`."""
+    def total(
+        self,
+        data: Summary | None = None,
+        *,
+        horizon: Horizon,
+        by: str | None = None,
+        interval: float | None = None,
+    ) -> pd.DataFrame:
+        """All customers together; other arguments as in `predict`.
+
+        Parameters
+        ----------
+        by : str, optional
+            An attribute of the summary: before the row of all customers comes one for each of its values.
+        """
+        data = self.data if data is None else checked_summary(data)
+        index, members = memberships(data, by)
         table = self.predict(data, horizon=horizon, interval=interval)
-        sums = table[["expected_transactions", "expected_revenue", "clv"]].sum()
-        frame = pd.DataFrame({"customers": [len(table)]} | {name: [value] for name, value in sums.items()})
-        frame.index = pd.Index(["all"], name="segment")
+        names = ["expected_transactions", "expected_revenue", "clv"]
+        frame = pd.DataFrame(members @ table[names].to_numpy(), index=index, columns=names)
+        frame.insert(0, "customers", members.sum(axis=1).astype(int))
         frame.attrs.update(table.attrs)
         return frame
 
+    def _rows(self, data: Summary) -> NDArray[np.intp]:
+        """Each customer's row of `summary`."""
+        if not isinstance(self.figures, dict) or self.model.by is None:
+            return np.zeros(len(data), np.intp)
+        segments, known = data.segments(self.model.by), {label: row for row, label in enumerate(self.figures)}
+        rows = np.array([known.get(label, -1) for label in segments.labels])[segments.codes]
+        if (rows < 0).any():
+            unseen = examples(repr(label) for label in segments.labels if label not in known)
+            raise DataError(
+                f"the fit has seen no {self.model.by} {unseen}; it has no figures for "
+                f"{counted(int((rows < 0).sum()), 'customer')}: {examples(data.table.index[rows < 0])}"
+            )
+        return rows
+
     def __repr__(self) -> str:
+        if isinstance(self.figures, dict):
+            shown = self.summary().to_string(max_rows=10, float_format=lambda value: f"{value:,.2f}")
+            return "\n".join([repr(self.model), shown, *self.notes])
         return "\n".join([f"{self.model!r}: {self.figures}", *self.notes])
 
 
@@ -137,19 +191,25 @@ class SimpleCLV(Specification):
         Years that a customer stays. If not given: 3 years for a log shorter than that; else the mean time from first
         to last purchase of the customers silent for longer than the 95th percentile of all gaps between purchases.
         One-time buyers count with 0, so it is biased low.
+    by : str, optional
+        An attribute of the summary: each of its values has figures of its own. The period and the days after which a
+        customer is silent are those of the whole log.
     """
 
     results = SimpleCLVFit
 
-    def __init__(self, lifespan: float | None = None) -> None:
+    def __init__(self, lifespan: float | None = None, by: str | None = None) -> None:
         if lifespan is not None and not (
             isinstance(lifespan, (int, float, np.number)) and math.isfinite(lifespan) and lifespan > 0
         ):
             raise ValueError(f"lifespan must be a positive number of years; got {lifespan!r}")
-        self.lifespan = lifespan
+        if by is not None and not isinstance(by, str):
+            raise ValueError(f"by must be the name of one column; got {by!r}")
+        self.lifespan, self.by = lifespan, by
 
     def __repr__(self) -> str:
-        return f"SimpleCLV({f'lifespan={self.lifespan:g}' if self.lifespan is not None else ''})"
+        given = [f"lifespan={self.lifespan:g}"] if self.lifespan is not None else []
+        return f"SimpleCLV({', '.join(given + ([f'by={self.by!r}'] if self.by is not None else []))})"
 
     @staticmethod
     def figures_from(revenue: float, orders: float, customers: float, years: float, lifespan: float) -> SimpleFigures:
@@ -173,8 +233,8 @@ class SimpleCLV(Specification):
         for name, value in {"orders": orders, "customers": customers, "years": years}.items():
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be a positive number; got {value!r}")
-        value, frequency = revenue / orders, orders / customers / years
-        return SimpleFigures(value, frequency, value * frequency, float(lifespan), value * frequency * lifespan)
+        value, frequency = float(revenue / orders), float(orders / customers / years)
+        return SimpleFigures(value, frequency, value * frequency, float(lifespan), value * frequency * float(lifespan))
 
     def fit(self, data: Summary) -> SimpleCLVFit:
         """Compute the figures from a summary that knows the customers' revenue.
@@ -182,9 +242,11 @@ class SimpleCLV(Specification):
         Raises
         ------
         DataError
-            If the summary has no revenue, covers no time, or gives no lifespan.
+            If the summary has no revenue, covers no time, or gives no lifespan (of a segment).
         """
         checked_summary(data)
+        everyone = Segments("segment", [ALL], np.zeros(len(data), np.intp))
+        segments = everyone if self.by is None else data.segments(self.by)
         missing = [name for name in ("historic_revenue", "n_transactions") if name not in data.table.columns]
         if missing:
             raise DataError(
@@ -200,36 +262,49 @@ class SimpleCLV(Specification):
             raise DataError("the log covers a single day: there is no frequency to compute")
         notes = []
         if "n_orders" in table.columns:
-            orders = float(table["n_orders"].sum())
+            orders = segments.sums(table["n_orders"])
             notes.append("counts orders")
         else:
-            orders = float(table["n_transactions"].sum())
+            orders = segments.sums(table["n_transactions"])
             notes.append("counts purchase days: the log does not name orders")
-        lifespan = self.lifespan
-        if lifespan is None:
-            lifespan, note = _lifespan(data, years)
+        lifespans = np.full(len(segments.labels), self.lifespan, float)
+        if self.lifespan is None:
+            lifespans, note = _lifespans(data, segments, years)
             notes.append(note)
-        figures = self.figures_from(float(table["historic_revenue"].sum()), orders, len(table), years, lifespan)
-        per_year = float(table["n_transactions"].sum()) / len(table) / years
+        revenue, customers = segments.sums(table["historic_revenue"]), segments.sums(np.ones(len(table)))
+        figures = {
+            label: self.figures_from(revenue[i], orders[i], customers[i], years, lifespans[i])
+            for i, label in enumerate(segments.labels)
+        }
+        days_per_year = segments.sums(table["n_transactions"]) / customers / years
+        per_year = dict(zip(segments.labels, days_per_year.tolist(), strict=True))
+        if self.by is None:
+            return SimpleCLVFit(self, data, figures[ALL], per_year[ALL], tuple(notes))
         return SimpleCLVFit(self, data, figures, per_year, tuple(notes))
 
 
-def _lifespan(data: Summary, years: float) -> tuple[float, str]:
-    """Years that a customer stays, and what the number rests on."""
+def _lifespans(data: Summary, segments: Segments, years: float) -> tuple[NDArray[np.float64], str]:
+    """Years that a customer of each segment stays, and what the numbers rest on."""
     if round(years, 2) < LIFESPAN_OF_YOUNG_SHOPS:  # three years on the calendar are 2.998 of 365.25 days
-        return LIFESPAN_OF_YOUNG_SHOPS, f"lifespan 3 years by convention: the log covers {years:.2f}"
+        young = np.full(len(segments.labels), LIFESPAN_OF_YOUNG_SHOPS)
+        return young, f"lifespan 3 years by convention: the log covers {years:.2f}"
     if data.source is None:
         raise DataError("SimpleCLV needs the log to find the lifespan; give lifespan=, or a summary from Transactions")
     gap = data.source.gap_quantile(_SILENT_BEYOND)
-    silent = data.table["days_since_last"] > gap
-    lifespan = float((data.table["recency"][silent] * unit_days(data.unit)).mean() / UNIT_DAYS["year"])
-    if not lifespan > 0:
+    is_silent = (data.table["days_since_last"] > gap).to_numpy()
+    silent, stayed = segments.sums(is_silent), segments.sums(data.table["recency"] * is_silent)
+    unseen = stayed == 0
+    if unseen.any():
+        names = examples(repr(segments.labels[i]) for i in np.flatnonzero(unseen))
+        where = "" if segments.labels == [ALL] else f" for {segments.name} {names}"
+        customers = counted(int(segments.sums(np.ones(len(data)))[unseen].sum()), "customer")
         raise DataError(
-            f"no lifespan can be seen: of {counted(len(data), 'customer')} {int(silent.sum()):,} are silent for more "
-            f"than {gap:.0f} days, and none of them came back; give lifespan="
+            f"no lifespan can be seen{where}: of {customers} {int(silent[unseen].sum()):,} are silent for more than "
+            f"{gap:.0f} days, and none of them came back; give lifespan="
         )
-    return lifespan, (
-        f"lifespan {lifespan:.2f} years: mean from first to last purchase of {counted(int(silent.sum()), 'customer')} "
-        f"silent for more than {gap:.0f} days (95 % of all gaps are shorter); one-time buyers count with 0, so it is "
-        "biased low"
+    lifespans = stayed / silent * (unit_days(data.unit) / UNIT_DAYS["year"])
+    shown = f"lifespan {lifespans[0]:.2f} years" if segments.labels == [ALL] else f"lifespan of each {segments.name}"
+    return lifespans, (
+        f"{shown}: mean from first to last purchase of {counted(int(silent.sum()), 'customer')} silent for more than "
+        f"{gap:.0f} days (95 % of all gaps are shorter); one-time buyers count with 0, so it is biased low"
     )

@@ -176,5 +176,5 @@ def test_a_log_larger_than_the_memory_is_sorted_on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(duckdb, "connect", lambda config: connect(config=config | limits))
     pd.testing.assert_frame_equal(log.summary().table, expected)
     limits["temp_directory"] = ""
-    with pytest.raises(DataError, match="cannot be read: .*memory"):
+    with pytest.raises(DataError, match=r"cannot be read: .*memory"):
         log.summary()

@@ -105,6 +105,69 @@ def test_summaries_can_be_compared_and_hashed():
     assert len({summary, Summary(table(), unit="week")}) == 2
 
 
+# Attributes and segments
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "codes"),
+    [
+        (["web", "app"], ["app", "web"], [1, 0]),
+        (["web", None], ["web", "(missing)"], [0, 1]),
+        ([None, None], ["(missing)"], [0, 0]),
+        ([9, 10], [9, 10], [0, 1]),
+        ([np.nan, 2.0], [2.0, "(missing)"], [1, 0]),
+        (pd.array([pd.NA, 2], "Int64"), [2, "(missing)"], [1, 0]),
+        ([True, False], [False, True], [1, 0]),
+        (pd.Categorical(["low", "high"], ["none", "low", "high"]), ["low", "high"], [0, 1]),
+        (pd.Categorical(["low", None], ["none", "low", "high"]), ["low", "(missing)"], [0, 1]),
+        (pd.to_datetime(["2024-02-01", "2024-01-01"]), list(pd.to_datetime(["2024-01-01", "2024-02-01"])), [1, 0]),
+    ],
+)
+def test_segments_are_the_values_of_an_attribute_in_their_order(values, labels, codes):
+    summary = Summary(table(channel=values), unit="week", attributes=["channel"])
+    assert summary.attributes == ("channel",)
+    segments = summary.segments("channel")
+    assert (segments.name, segments.labels, segments.codes.tolist()) == ("channel", labels, codes)
+    assert segments.sums([1, 10]).tolist() == [sum(np.array([1, 10])[segments.codes == i]) for i in range(len(labels))]
+
+
+@pytest.mark.parametrize(
+    ("columns", "attributes", "sentence"),
+    [
+        ({}, ["channel"], "the summary has no attribute 'channel', it has none; name the columns that describe"),
+        ({"country": "DE"}, ["channel"], "the summary has no attribute 'channel', it has 'country'"),
+        ({}, ["T"], "attribute 'T' has the name of a column of the summary; rename it"),
+        ({"CLV": 1}, ["CLV"], "attribute 'CLV' has the name of a predicted column; rename it"),
+        ({"a": 1, "A": 2}, ["a", "A"], "attribute 'A' is named twice; capitals are not told from small letters"),
+        ({"tags": [[1], [2]]}, ["tags"], "attribute 'tags' holds mixed values, not text, numbers or dates; turn them"),
+        ({"tag": [1, "b"]}, ["tag"], "attribute 'tag' holds mixed-integer values, not text, numbers or dates"),
+        ({"size": pd.cut([1, 9], 2)}, ["size"], "attribute 'size' holds interval values, not text, numbers or dates"),
+    ],
+)
+def test_attributes_that_no_table_can_carry_are_refused(columns, attributes, sentence):
+    with pytest.raises(DataError) as caught:
+        Summary(table(**columns), unit="week", attributes=attributes)
+    assert sentence in str(caught.value)
+
+
+def test_attributes_are_a_list():
+    with pytest.raises(ValueError, match="attributes must be a list of columns; got 'channel'"):
+        Summary(table(channel="web"), unit="week", attributes="channel")
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("all", "attribute 'channel' has the value 'all', which is what a table of segments calls all customers"),
+        ("(missing)", "has the value '(missing)', which is what a table of segments calls customers without a value"),
+    ],
+)
+def test_a_segment_is_not_taken_for_another_row_of_its_table(value, sentence):
+    with pytest.raises(DataError) as caught:
+        Summary(table(channel=[value, None]), unit="week").segments("channel")
+    assert sentence in str(caught.value)
+
+
 def test_the_unit_is_required_and_known():
     with pytest.raises(ValueError, match="unknown unit 'weeks'; use one of 'day', 'week', 'month', 'year'"):
         Summary(table(), unit="weeks")

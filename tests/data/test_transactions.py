@@ -476,6 +476,10 @@ BAD_INPUT = {
         lambda: log_of(shop(T=1), attributes=["T"]),
         "attribute 'T' has the name of a column of the summary",
     ),
+    "attribute named like a predicted column": (
+        lambda: log_of(shop(P_alive=1), attributes=["P_alive"]),
+        "attribute 'P_alive' has the name of a predicted column; rename it",
+    ),
     "unparseable dates": (
         lambda: log_of(shop(date=["2024-01-01", "?", None, "2024-01-02", "later", "x"])).summary(),
         (

@@ -44,6 +44,7 @@ def test_attrs_say_how_a_table_was_made(fits):
     assert expected.items() <= table.attrs.items()
     assert table.attrs["notes"] == [
         "margin 1: clv is discounted revenue, not profit",
+        "the horizon of 365 days is longer than the data, 272 days: only the model reaches so far",
         "intervals: draws of the parameters from the Laplace approximation",
     ]
 

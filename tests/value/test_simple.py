@@ -136,3 +136,131 @@ def test_a_summary_that_knows_no_revenue_or_no_time_is_refused():
     one_day = shop([("a", "2020-01-01", 10.0, 1), ("b", "2020-01-01", 10.0, 2)]).summary()
     with pytest.raises(clv.DataError, match="covers a single day"):
         SimpleCLV().fit(one_day)
+
+
+# By segment
+
+SHOPS = [
+    *((*line, "web") for line in TWO_YEARS[:3]), (*TWO_YEARS[3], "store"),
+    ("c", "2020-03-01", 7.0, 5, None), ("d", "2020-02-01", 8.0, 6, "web"), ("d", "2021-02-01", 9.0, 7, "web"),
+]  # fmt: skip
+
+
+def shop_by_channel(lines=SHOPS, until="2021-12-31"):
+    frame = pd.DataFrame(lines, columns=["id", "date", "value", "order", "channel"])
+    log = clv.Transactions(frame, customer="id", date="date", value="value", order="order", attributes=["channel"])
+    return log.summary(until=until)
+
+
+def test_the_figures_of_a_segment_are_those_of_its_customers_alone():
+    summary = shop_by_channel()
+    fit = SimpleCLV(lifespan=5, by="channel").fit(summary)
+    assert list(fit.figures) == list(fit.transactions_per_year) == ["store", "web", "(missing)"]
+    table, together = fit.predict(horizon="1 year"), fit.total(horizon="1 year", by="channel")
+    for segment, figures in fit.figures.items():
+        own = summary.table[summary.table["channel"].fillna("(missing)") == segment]
+        some = clv.Summary(own, "week", summary.observation_start, summary.observation_end, attributes=("channel",))
+        alone = SimpleCLV(lifespan=5).fit(some)
+        assert figures == alone.figures
+        assert fit.transactions_per_year[segment] == alone.transactions_per_year
+        pd.testing.assert_frame_equal(table.loc[own.index], alone.predict(horizon="1 year"))
+        total = alone.total(horizon="1 year").loc["all"]
+        pd.testing.assert_series_equal(together.loc[segment], total, check_names=False)
+    assert table.columns[-1] == "channel"
+    assert together.index.tolist() == ["store", "web", "(missing)", "all"]
+    assert together.loc["all", "clv"] == pytest.approx(table["clv"].sum())
+
+
+def test_figures_of_segments_counted_by_hand():
+    fit = SimpleCLV(lifespan=5, by="channel").fit(shop_by_channel())
+    years = 730 / 365.25
+    web = fit.figures["web"]
+    assert web.average_order_value == pytest.approx((60 + 17) / 5)
+    assert web.purchase_frequency == pytest.approx(5 / 2 / years)
+    assert web.clv == pytest.approx(77 / 2 / years * 5)
+    assert fit.transactions_per_year["web"] == pytest.approx(4 / 2 / years)
+
+
+def test_the_revenue_of_the_segments_is_that_of_the_shop():
+    summary = shop_by_channel()
+    fit = SimpleCLV(lifespan=5, by="channel").fit(summary)
+    segments, years = summary.segments("channel"), 730 / 365.25
+    customers = dict(zip(segments.labels, segments.sums(np.ones(len(summary))), strict=True))
+    revenue = sum(
+        each.average_order_value * each.purchase_frequency * years * customers[label]
+        for label, each in fit.figures.items()
+    )
+    assert revenue == pytest.approx(summary.table["historic_revenue"].sum(), rel=1e-12)
+
+
+def test_one_segment_is_the_whole_shop():
+    summary = shop_by_channel([(*line[:4], "web") for line in SHOPS])
+    whole, by = SimpleCLV(lifespan=5).fit(summary), SimpleCLV(lifespan=5, by="channel").fit(summary)
+    assert by.figures == {"web": whole.figures}
+    pd.testing.assert_frame_equal(by.predict(horizon="1 year"), whole.predict(horizon="1 year"))
+    pd.testing.assert_frame_equal(by.summary().reset_index(drop=True), whole.summary().reset_index(drop=True))
+    assert (by.summary().index.name, whole.summary().index.tolist()) == ("channel", ["all"])
+
+
+def test_totals_may_be_cut_another_way_than_the_figures():
+    summary = shop_by_channel()
+    fit = SimpleCLV(lifespan=5).fit(summary)
+    parts = fit.total(horizon="1 year", by="channel")
+    assert parts["customers"].tolist() == [1, 2, 1, 4]
+    pd.testing.assert_frame_equal(parts.loc[["all"]].rename_axis("segment"), fit.total(horizon="1 year"))
+    with pytest.raises(clv.DataError, match="the summary has no attribute 'country', it has 'channel'"):
+        fit.total(horizon="1 year", by="country")
+
+
+def test_a_fit_by_segment_says_its_figures():
+    shown = repr(SimpleCLV(lifespan=5, by="channel").fit(shop_by_channel()))
+    assert shown.startswith("SimpleCLV(lifespan=5, by='channel')\n")
+    assert "store" in shown
+    assert "counts orders" in shown
+    assert SimpleCLV(5, "channel") == SimpleCLV(lifespan=5, by="channel") != SimpleCLV(lifespan=5)
+
+
+def test_a_segment_that_the_fit_has_not_seen_is_refused():
+    summary = shop_by_channel()
+    known = clv.Summary(summary.table[summary.table["channel"] == "web"], "week", "2020-01-01", "2021-12-31")
+    fit = SimpleCLV(lifespan=5, by="channel").fit(known)
+    sentence = r"the fit has seen no channel 'store', '\(missing\)'; it has no figures for 2 customers: b, c"
+    for method in (fit.predict, fit.total):
+        with pytest.raises(clv.DataError, match=sentence):
+            method(summary, horizon="1 year")
+    assert len(fit.predict(known, horizon="1 year")) == 2
+
+
+MONTHS = [(year, month) for year in range(2015, 2020) for month in range(1, 13)]
+
+
+def old_shop(channel_of_once):
+    lines = [("loyal", f"{year}-{month:02}-01", 10.0, 0, "web") for year, month in MONTHS]
+    lines += [("left", f"2016-{month:02}-01", 10.0, 0, "web") for month in range(1, 13)]
+    lines += [("gone", f"2017-{month:02}-01", 10.0, 0, "store") for month in range(1, 7)]
+    lines += [("once", "2017-03-01", 10.0, 0, channel_of_once)]
+    return shop_by_channel(lines, until="2019-12-31")
+
+
+def test_lifespans_of_segments_are_seen_in_their_silent_customers():
+    fit = SimpleCLV(by="channel").fit(old_shop("store"))
+    # Gaps are months: "left" (335 days), "gone" (151 days) and "once" (0 days) are silent, "loyal" is not.
+    assert fit.figures["web"].lifespan == pytest.approx(335 / 365.25)
+    assert fit.figures["store"].lifespan == pytest.approx(151 / 2 / 365.25)
+    assert fit.notes[1].startswith("lifespan of each channel: mean from first to last purchase of 3 customers silent")
+
+
+def test_a_segment_whose_lifespan_cannot_be_seen_is_named():
+    sentence = (
+        "no lifespan can be seen for channel 'fax': of 1 customer 1 are silent for more than 31 days, and none of them "
+        "came back; give lifespan="
+    )
+    with pytest.raises(clv.DataError, match=sentence):
+        SimpleCLV(by="channel").fit(old_shop("fax"))
+
+
+def test_segments_are_by_one_column():
+    with pytest.raises(ValueError, match=r"by must be the name of one column; got \['a'\]"):
+        SimpleCLV(by=["a"])
+    with pytest.raises(clv.DataError, match="the summary has no attribute 'country', it has 'channel'"):
+        SimpleCLV(by="country").fit(shop_by_channel())

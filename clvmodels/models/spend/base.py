@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks
 from clvmodels.errors import DataError, DataWarning, counted
 from clvmodels.models.base import Fit, Model, Rows, check_kind, checked_summary
+from clvmodels.params import Prior
 from clvmodels.plots.models import counts_against_model
 from clvmodels.schema import refuse
 
@@ -47,7 +49,7 @@ class SpendFit(Fit):
         return table
 
     def plot(self, kind: Literal["spend"] = "spend", ax: Axes | None = None) -> Axes:
-        """Customers by mean repeat transaction: the data against what the model makes of such customers.
+        """Customers by mean transaction that the model counts: the data against what the model makes of such customers.
 
         Parameters
         ----------
@@ -65,9 +67,10 @@ class SpendFit(Fit):
 
         simulated = np.stack([classes(spend) for spend in self.simulated_data(x)])
         labels = [*(f"to {border:,.10g}" for border in borders), "more"]
-        title = f"Mean repeat transaction: {type(self.model).__name__} against the data it was fitted to"
+        transaction = self.model.transaction
+        title = f"Mean {transaction}: {type(self.model).__name__} against the data it was fitted to"
         return counts_against_model(
-            labels, classes(m_x), simulated, title=title, xlabel="value of the mean repeat transaction", ax=ax
+            labels, classes(m_x), simulated, title=title, xlabel=f"value of the mean {transaction}", ax=ax
         )
 
 
@@ -76,48 +79,76 @@ class SpendModel(Model):
 
     A model's file gives `params` and these static methods, broadcasting draws (S, 1) against customers (N,):
 
-    - ``log_likelihood(x, m_x)`` of the mean m_x of x repeat transactions, both positive. From `ops` alone.
+    - ``log_likelihood(x, m_x)`` of the mean m_x of x transactions, both positive. From `ops` alone.
     - ``expected_spend_new()``: mean value of a transaction of a new customer.
     - ``conditional_expected_spend(x, m_x)``: mean value of a future transaction, x = 0 included.
     - ``simulate(rng, x)``: mean of x transactions of new customers, one draw of the parameters.
     - ``simulate_future(rng, x, m_x, counts)``: values of counts (S, N) future transactions, cell after cell.
+
+    Parameters
+    ----------
+    include_first : bool
+        Count the first transaction beside the repeat transactions: then x and m_x are number and mean of all
+        transactions, and one-time buyers inform the fit and their own spend. Not where a first transaction differs in
+        kind, such as a trial order. Needs the summary's column `first_value`.
+    priors : mapping of str to prior, optional
+        As for every model.
     """
 
-    columns = ("frequency", "monetary_value")
+    columns: tuple[str, ...] = ("frequency", "monetary_value")
     results = SpendFit
 
     expected_spend_new: Any
     conditional_expected_spend: Any
     simulate_future: Any
 
+    def __init__(self, *, include_first: bool = False, priors: Mapping[str, Prior] | None = None) -> None:
+        super().__init__(priors=priors)
+        self.include_first = include_first
+        if include_first:
+            self.columns = (*self.columns, "first_value")
+
+    def options(self) -> dict[str, Any]:
+        """What the model was built with."""
+        return {"include_first": self.include_first, **super().options()}
+
+    @property
+    def transaction(self) -> str:
+        """What x and m_x are number and mean of."""
+        return "transaction" if self.include_first else "repeat transaction"
+
     def arrays(self, data: Summary) -> tuple[NDArray[np.float64], ...]:
-        """x and m_x, each (N,); refuses a negative m_x."""
-        x, m_x = super().arrays(data)
-        rule = "monetary_value must not be negative (choose refunds='drop'); it is for"
-        refuse(data.table, m_x < 0, rule)
+        """x and m_x, number and mean of the transactions that count, each (N,); refuses a negative m_x."""
+        x, m_x, *first = super().arrays(data)
+        column = "monetary_value"
+        if self.include_first:
+            x, m_x = x + 1, (x * m_x + first[0]) / (x + 1)
+            column = "the mean of first_value and monetary_value"
+        refuse(data.table, m_x < 0, f"{column} must not be negative (choose refunds='drop'); it is for")
         return x, m_x
 
     def fit_rows(self, data: Summary) -> Rows:
-        """Distinct (x, m_x) of the repeaters; leaves out means of zero and says how many."""
+        """Distinct (x, m_x) where x is positive; leaves out means of zero and says how many."""
         x, m_x = self.arrays(data)
-        repeats, worthless = x > 0, (x > 0) & (m_x == 0)
+        buys, worthless = x > 0, (x > 0) & (m_x == 0)
         if worthless.any():
             warnings.warn(
                 f"{type(self).__name__} leaves {counted(int(worthless.sum()), 'customer')} out of its fit, whose mean "
-                "repeat transaction is worth 0: a gamma distribution has no zeros",
+                f"{self.transaction} is worth 0: a gamma distribution has no zeros",
                 DataWarning,
                 stacklevel=4,
             )
-        kept = repeats & ~worthless
+        kept = buys & ~worthless
         if kept.sum() < len(self.params):
             raise DataError(
-                f"{counted(int(kept.sum()), 'customer')} with a repeat transaction worth more than 0 cannot carry the "
+                f"{counted(int(kept.sum()), 'customer')} with a {self.transaction} worth more than 0 cannot carry the "
                 f"{len(self.params)} parameters of {type(self).__name__}"
             )
         if np.ptp(m_x[kept]) == 0:
             raise DataError(
-                f"the mean repeat transaction is {m_x[kept][0]:g} for all {counted(int(kept.sum()), 'customer')}: "
-                "there is no spread to fit; multiply the expected transactions by it"
+                f"the mean {self.transaction} is {m_x[kept][0]:g} for all "
+                f"{counted(int(kept.sum()), 'customer')}: there is no spread to fit; multiply the expected "
+                "transactions by it"
             )
         return Rows.distinct(x[kept], m_x[kept])
 

@@ -25,6 +25,8 @@ class GammaGamma(SpendModel):
 
     Parameters
     ----------
+    include_first : bool
+        Count the first transaction too, as `SpendModel` tells.
     priors : mapping of str to prior, optional
         Densities of p, q, v in the user's units.
 

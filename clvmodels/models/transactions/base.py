@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,13 +16,14 @@ from clvmodels.draws import BLOCK_CELLS
 from clvmodels.errors import DataError, counted
 from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Model, Rows, check_kind
-from clvmodels.models.forecast import Events, Forecast, IntervalOf
+from clvmodels.models.forecast import Events, Forecast, IntervalOf, covered
 from clvmodels.plots.models import counts_against_model
 from clvmodels.time import Horizon
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+NEGLIGIBLE = 1e-6  # share of a value to which discounting brings what is simulated last over an infinite horizon
 MANY = 7  # repeat transactions that a plot puts into one class, as the papers do
 
 
@@ -34,7 +36,7 @@ class TransactionFit(Fit):
         self,
         data: Summary | None = None,
         *,
-        horizon: Horizon,
+        horizon: Horizon | None,
         interval: float | None = None,
         interval_of: IntervalOf = "outcome",
         seed: int | None = None,
@@ -45,8 +47,9 @@ class TransactionFit(Fit):
         ----------
         data : Summary, optional
             Customers in the unit of the fit; the training data if not given.
-        horizon : str, number, date or timedelta
-            ``"39 weeks"``, ``"1 year"``, an end date, or a number of the summary's units.
+        horizon : str, number, date, timedelta or None
+            ``"39 weeks"``, ``"1 year"``, an end date, or a number of the summary's units. None is infinite: the mean
+            number of all future transactions, refused where that is infinite under any draw of the parameters.
         interval : float, optional
             Adds `transactions_lower` and `transactions_upper`, the ends of the central interval. An ml or map fit
             takes the draws of its parameters from the Laplace approximation.
@@ -58,7 +61,8 @@ class TransactionFit(Fit):
         Returns
         -------
         DataFrame, one row per customer
-            `p_alive`, `p_purchase`, `expected_transactions`, and the interval. `attrs` says how they were made.
+            `p_alive`, `p_purchase` (over a finite horizon), `expected_transactions`, the interval, and the attributes
+            of the summary. `attrs` says how they were made.
         """
         return forecast.table(self, data, horizon, interval, interval_of, seed)
 
@@ -66,17 +70,52 @@ class TransactionFit(Fit):
         self,
         data: Summary | None = None,
         *,
-        horizon: Horizon,
+        horizon: Horizon | None,
+        by: str | None = None,
         interval: float | None = None,
         interval_of: IntervalOf = "outcome",
         seed: int | None = None,
     ) -> pd.DataFrame:
-        """Transactions of all customers together, in one row; parameters as in `predict`."""
-        return forecast.total(self, data, horizon, interval, interval_of, seed)
+        """Transactions of all customers together; other parameters as in `predict`.
 
-    def draws(self, quantity: str, data: Summary | None = None, *, horizon: Horizon) -> NDArray[np.float64]:
+        Parameters
+        ----------
+        by : str, optional
+            An attribute of the summary: before the row of all customers comes one for each of its values. The rows
+            are sums over the same draws, so their means add up, and the ends of their intervals do not.
+        """
+        return forecast.total(self, data, horizon, interval, interval_of, seed, by)
+
+    def draws(self, quantity: str, data: Summary | None = None, *, horizon: Horizon | None) -> NDArray[np.float64]:
         """Draws of a mean: `p_alive`, `p_purchase` or `expected_transactions` by draw of the parameters, (S, N)."""
         return forecast.mean_draws(self, quantity, data, horizon)
+
+    def new_customer(
+        self,
+        *,
+        horizon: Horizon | None,
+        include_first_transaction: bool = True,
+        interval: float | None = None,
+        interval_of: IntervalOf = "outcome",
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """What a customer who is acquired at the end of observation will do within the horizon, in one row.
+
+        Parameters
+        ----------
+        horizon, interval, interval_of, seed
+            As in `predict`.
+        include_first_transaction : bool
+            Count the first transaction, at time 0, beside the repeat transactions.
+
+        Returns
+        -------
+        DataFrame, one row
+            `expected_transactions`, and its interval.
+        """
+        return forecast.new_customer(
+            self, horizon, interval, interval_of, seed, include_first_transaction=include_first_transaction
+        )
 
     def simulate_future(
         self, data: Summary | None = None, *, horizon: Horizon, seed: int | None = None
@@ -110,14 +149,30 @@ class TransactionFit(Fit):
         title = f"Repeat transactions: {type(self.model).__name__} against the data it was fitted to"
         return counts_against_model(labels, classes(x), simulated, title=title, xlabel="repeat transactions", ax=ax)
 
-    def forecast(self, data: Summary, t: float, rate: float | None = None) -> Forecast:
+    def forecast(
+        self, data: Summary, t: float, rate: float | None = None, include_first_transaction: bool = False
+    ) -> Forecast:
         """What this fit can compute for the customers of `data` over t units.
 
-        With a discount rate (continuous, per unit) the means have `discounted_transactions` too.
+        With a discount rate (continuous, per unit) the means have `discounted_transactions` too or, over an infinite
+        horizon, `dert` alone. Where the first transaction is included it comes at time 0, beside those that follow.
         """
         model, params = self.model, self.parameter_draws
         size = len(next(iter(params.values())))
-        times, weights = discount_nodes(t, rate or 0.0)
+        endless, first = math.isinf(t), int(include_first_transaction)
+        if endless and not rate:
+            self._check_finite_mean()
+        # Each mean is a sum of expectations at some times.
+        nodes: dict[str, tuple[NDArray, NDArray]] = {}
+        if endless and rate is not None:
+            nodes |= {"dert": discount_nodes(t, rate), "within_data": discount_nodes(covered(self.data), rate)}
+        else:
+            nodes["expected_transactions"] = discount_nodes(t, 0.0)
+            if rate is not None:
+                nodes["discounted_transactions"] = discount_nodes(t, rate)
+        times = np.unique(np.concatenate([at for at, _ in nodes.values()]))
+        weights = np.stack([np.bincount(np.searchsorted(times, at), w, len(times)) for at, w in nodes.values()])
+        reach = t if not endless or not rate else math.log(1 / NEGLIGIBLE) / rate
 
         def means(columns: tuple[NDArray, ...]) -> dict[str, NDArray]:
             x, _, T = columns
@@ -125,30 +180,50 @@ class TransactionFit(Fit):
             # What a living customer will do does not depend on t_x: once per distinct (x, T), at some times together.
             pairs = Rows.distinct(x, T)
             step = max(1, BLOCK_CELLS // (size * len(pairs.weights)))
-            discounted = np.zeros((size, len(pairs.weights)))
+            while_alive = np.zeros((len(nodes), size, len(pairs.weights)))
             for start in range(0, len(times), step):
                 some = times[start : start + step]
                 grid = (np.repeat(some, len(pairs.weights)), *(np.tile(column, len(some)) for column in pairs.columns))
-                while_alive = model.expected_transactions_alive(*grid, **params).reshape(size, len(some), -1)
-                discounted += np.einsum("j,sjp->sp", weights[start : start + step], while_alive)
-            found = {
-                "p_alive": alive,
-                "p_purchase": model.p_purchase(t, *columns, **params),
-                "expected_transactions": alive * while_alive[:, -1, pairs.inverse],  # the horizon is the last time
+                expected = model.expected_transactions_alive(*grid, **params).reshape(size, len(some), -1)
+                while_alive += np.einsum("kj,sjp->ksp", weights[:, start : start + step], expected)
+            found = {"p_alive": alive}
+            if not endless:
+                found["p_purchase"] = model.p_purchase(t, *columns, **params)
+            found |= {
+                name: first + alive * part[:, pairs.inverse] for name, part in zip(nodes, while_alive, strict=True)
             }
-            if rate is not None:
-                found["discounted_transactions"] = alive * discounted[:, pairs.inverse]
+            if "dert" in found:
+                within = found.pop("within_data") / found["dert"]
+                found[forecast.SHARE] = np.maximum(1 - within, 0.0)  # 1 - 1 may err to either side
             return found
 
-        def events(columns: tuple[NDArray, ...], rng: np.random.Generator) -> Events:
-            return Events(*model.simulate_future(rng, t, *columns, **params))
+        def events(columns: tuple[NDArray, ...], draws: slice, rng: np.random.Generator) -> Events:
+            some = {name: values[draws] for name, values in params.items()}
+            counts, times = model.simulate_future(rng, reach, *columns, **some)
+            if first:
+                times = np.insert(times, np.cumsum(counts) - counts.ravel(), 0.0)
+                counts = counts + 1
+            return Events(counts, times)
 
         def events_per_draw(columns: tuple[NDArray, ...]) -> NDArray:
             x, _, T = columns
             typical = {name: values.mean() for name, values in params.items()}
-            return np.asarray(model.expected_transactions_alive(t, x, T, **typical))
+            return np.asarray(first + model.expected_transactions_alive(reach, x, T, **typical))
 
-        return Forecast(model.arrays(data), size, means, events, events_per_draw)
+        return Forecast(model.arrays(data), size, means, events, events_per_draw, None, endless)
+
+    def _check_finite_mean(self) -> None:
+        """Refuse an infinite horizon without discounting where the mean of any draw is infinite."""
+        ever = np.ravel(self.model.expected_transactions_alive(np.inf, 0.0, 0.0, **self.parameter_draws))
+        if infinite := int((~np.isfinite(ever)).sum()):
+            where = "the estimated parameters"
+            if len(ever) > 1:
+                where = f"{infinite:,} of {counted(len(ever), 'draw')} of the parameters"
+            raise ValueError(
+                f"without discounting {type(self.model).__name__} expects infinitely many transactions under {where}; "
+                "give a finite horizon (horizon='1 year') or, where there is money, a discount rate "
+                "(discount_rate=0.10)"
+            )
 
 
 class TransactionModel(Model):
@@ -199,6 +274,39 @@ class TransactionModel(Model):
         """
         alive = cls.p_alive(x, t_x, T, **params)
         return np.asarray(alive * cls.expected_transactions_alive(t, x, T, **params))[()]
+
+    @classmethod
+    def dert(cls, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, rate: float, **params: ArrayLike) -> NDArray[np.float64]:
+        """Discounted expected residual transactions: all after T, each times exp(-rate x time after T).
+
+        P(alive) is in it already. The relative error is below 1e-9.
+
+        Parameters
+        ----------
+        x, t_x, T : array_like, (N,)
+            Repeat transactions, time of the last one, and time observed.
+        rate : float
+            Continuous discount rate per unit of `T`: log(1.1) / 52 for 10 % a year and weeks. At 0 it is the mean
+            number of all future transactions, which may be infinite.
+        **params : array_like, scalar, (S, 1) or (S, N)
+            The model's parameters, those that carry time in the unit of `T`.
+
+        Returns
+        -------
+        ndarray, broadcast of all arguments
+
+        References
+        ----------
+        Fader, Hardie & Lee (2005), RFM and CLV: Using Iso-Value Curves for Customer Base Analysis, Journal of
+        Marketing Research 42(4), for the name; by parts it is rate x the integral of exp(-rate t) times
+        `conditional_expected_transactions` over t.
+        """
+        times, weights = discount_nodes(math.inf, rate)
+        while_alive = sum(
+            weight * cls.expected_transactions_alive(t, x, T, **params)
+            for t, weight in zip(times, weights, strict=True)
+        )
+        return np.asarray(cls.p_alive(x, t_x, T, **params) * while_alive)[()]
 
     def fit_rows(self, data: Summary) -> Rows:
         """Distinct (x, t_x, T); refuses data in which nobody repeats or nothing was observed."""

@@ -95,7 +95,7 @@ class BGNBD(TransactionModel):
     def expected_transactions_new(
         t: ArrayLike, *, r: ArrayLike, alpha: ArrayLike, a: ArrayLike, b: ArrayLike
     ) -> NDArray[np.float64]:
-        """E[X(t)], repeat transactions of a new customer in (0, t] (equation 9); diverges with t if a <= 1.
+        """E[X(t)], repeat transactions of a new customer in (0, t] (equation 9); infinite at t = inf if a <= 1.
 
         >>> BGNBD.expected_transactions_new(52, r=0.2425967, alpha=4.413659, a=0.7929869, b=2.426164).round(6)
         np.float64(1.444004)
@@ -116,7 +116,8 @@ class BGNBD(TransactionModel):
         """E[transactions in (T, T + t] | alive at T, x, T]: equation 10 without its P(alive).
 
         The paper's closed form is 0/0 at a = 1 and cancels or overflows in many other places. Here its integral over
-        the dropout probability is computed, all of whose terms are positive: relative error below 1e-10.
+        the dropout probability is computed, all of whose terms are positive: relative error below 1e-10. Over an
+        infinite t it is the mean of 1/p: (a + b + x - 1) / (a - 1), or infinite if a <= 1.
 
         >>> BGNBD.conditional_expected_transactions(39, 2, 30.43, 38.86, r=.243, alpha=4.414, a=.793, b=2.426).round(3)
         np.float64(1.226)
@@ -208,6 +209,11 @@ def _expected_while_alive(
     there are many T to a time, for some T between which it is interpolated.
     """
     arguments = [np.asarray(value, float) for value in (t, x, T, r, alpha, a, b)]
+    if (endless := np.isinf(arguments[0])).any():
+        _, x, *_, a, b = arguments
+        with np.errstate(divide="ignore"):
+            ever = np.where(a > 1, (a + b + x - 1) / (a - 1), np.inf)
+        return np.where(endless, ever, _expected_while_alive(np.where(endless, 0.0, t), x, T, r, alpha, a, b))
     shape = np.broadcast_shapes(*(value.shape for value in arguments))
     shared = all(value.ndim <= 1 for value in arguments[:3])
     by_draw = all(value.ndim == 0 or (value.ndim == 2 and value.shape[1] == 1) for value in arguments[3:])
