@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks, check_interval, check_seed, generator, summarise
 from clvmodels.errors import DataError
-from clvmodels.models.base import Rows, checked_summary
+from clvmodels.models.base import Origin, Rows, summary_or_training
 from clvmodels.time import Horizon, horizon_days, unit_days
 
 IntervalOf = Literal["outcome", "mean"]
@@ -102,7 +102,9 @@ class Forecaster(Protocol):
     @property
     def model(self) -> Any: ...  # noqa: D102
     @property
-    def data(self) -> Summary: ...  # noqa: D102
+    def data(self) -> Summary | None: ...  # noqa: D102
+    @property
+    def origin(self) -> Origin: ...  # noqa: D102
     @property
     def method(self) -> str: ...  # noqa: D102
     @property
@@ -240,12 +242,13 @@ def _question(
     worth: dict[str, float],
 ) -> tuple[Summary, float, dict[str, Any]]:
     """What is asked, checked: the data, the horizon in their unit, and the `attrs` that say what the answer is."""
-    data = fit.data if data is None else checked_summary(data)
+    data = summary_or_training(data, fit.data)
     check_interval(interval)
     if interval_of not in ("outcome", "mean"):
         raise ValueError(f"interval_of must be 'outcome' or 'mean'; got {interval_of!r}")
-    if data.unit != fit.data.unit:
-        raise DataError(f"the fit is in {fit.data.unit}s and the data are in {data.unit}s; use unit={fit.data.unit!r}")
+    unit = fit.origin.unit
+    if data.unit != unit:
+        raise DataError(f"the fit is in {unit}s and the data are in {data.unit}s; use unit={unit!r}")
     days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
     notes = []
     if worth.get("margin") == 1:

@@ -12,7 +12,7 @@ import pandas as pd
 from clvmodels.data.summary import Summary
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted
-from clvmodels.models.base import Specification, checked_summary
+from clvmodels.models.base import Origin, Specification, checked_summary, summary_or_training
 from clvmodels.models.forecast import described
 from clvmodels.time import UNIT_DAYS, Horizon, horizon_days, unit_days
 
@@ -58,21 +58,24 @@ class SimpleCLVFit:
     Attributes
     ----------
     model : SimpleCLV
-    data : Summary
-        The training data.
+    origin : Origin
+        What is known of the training data.
     figures : SimpleFigures
         The numbers of the formula.
     transactions_per_year : float
         Purchase days of a customer in a year, which the predictions count.
     notes : tuple of str
         What the figures rest on.
+    data : Summary or None
+        The training data. A loaded fit has none: customers are not saved.
     """
 
     model: SimpleCLV
-    data: Summary
+    origin: Origin
     figures: SimpleFigures
     transactions_per_year: float
     notes: tuple[str, ...]
+    data: Summary | None = None
 
     def predict(self, data: Summary | None = None, *, horizon: Horizon, interval: float | None = None) -> pd.DataFrame:
         """Customer value x min(horizon, lifespan left) for each customer.
@@ -92,7 +95,7 @@ class SimpleCLVFit:
             `expected_transactions`, `expected_spend`, `expected_revenue`, `historic_revenue`, `clv`.
         """
         check_interval(interval)
-        data = self.data if data is None else checked_summary(data)
+        data = summary_or_training(data, self.data)
         days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
         age = data.table["T"].to_numpy() * unit_days(data.unit) / UNIT_DAYS["year"]
         years = np.minimum(days / UNIT_DAYS["year"], np.maximum(self.figures.lifespan - age, 0.0))
@@ -211,7 +214,7 @@ class SimpleCLV(Specification):
             notes.append(note)
         figures = self.figures_from(float(table["historic_revenue"].sum()), orders, len(table), years, lifespan)
         per_year = float(table["n_transactions"].sum()) / len(table) / years
-        return SimpleCLVFit(self, data, figures, per_year, tuple(notes))
+        return SimpleCLVFit(self, Origin.of(data), figures, per_year, tuple(notes), data)
 
 
 def _lifespan(data: Summary, years: float) -> tuple[float, str]:

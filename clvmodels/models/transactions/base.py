@@ -100,7 +100,7 @@ class TransactionFit(Fit):
             Where to draw; a new figure if not given.
         """
         check_kind(kind, "frequency")
-        x, _, T = self.model.arrays(self.data)
+        x, _, T = self.training_columns()
 
         def classes(frequency: NDArray) -> NDArray:
             return np.bincount(np.minimum(frequency, MANY).astype(int), minlength=MANY + 1)
