@@ -19,7 +19,7 @@ from clvmodels.data.summary import Summary
 from clvmodels.draws import Parameters, check_seed, generator, new_seed
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import laplace, likelihood
-from clvmodels.params import Coordinates, Param, Prior
+from clvmodels.params import Coordinates, Param, Prior, prior_name
 
 Method = Literal["ml", "map", "laplace"]
 METHODS: tuple[Method, ...] = ("ml", "map", "laplace")
@@ -164,7 +164,8 @@ class Model(Specification):
                 raise ValueError(f"the prior of {name!r} has no logpdf; use one such as scipy.stats.gamma(2)")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({f'priors={self.priors!r}' if self.priors else ''})"
+        priors = ", ".join(f"{name!r}: {prior_name(prior)}" for name, prior in self.priors.items())
+        return f"{type(self).__name__}({f'priors={{{priors}}}' if priors else ''})"
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.priors == other.__dict__["priors"]
