@@ -206,7 +206,7 @@ def predict(
 
         made = workflow.predict(
             source,
-            value=value or None,
+            value=value,
             unit=unit,
             until=until,
             horizon=horizon,

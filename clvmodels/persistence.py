@@ -230,12 +230,14 @@ def _described(fit: SavedFit) -> tuple[dict[str, Any], dict[str, Parameters]]:
             "customers": fit.origin.customers,
             "observation_start": _date(fit.origin.observation_start),
             "observation_end": _date(fit.origin.observation_end),
+            "covered": fit.origin.covered,
             "log": None if fit.origin.log is None else _encoded_options(fit.origin.log),
         },
     }
     if isinstance(fit, SimpleCLVFit):
-        figures = dataclasses.asdict(fit.figures) | {"transactions_per_year": fit.transactions_per_year}
-        return described | {"figures": figures, "notes": list(fit.notes)}, {}
+        described["figures"] = _encoded(fit.figures)
+        described["transactions_per_year"] = _encoded(fit.transactions_per_year)
+        return described | {"notes": list(fit.notes)}, {}
     parts: tuple[Fit, ...] = (fit,) if isinstance(fit, Fit) else (fit.transactions, fit.spend)
     models = (fit.model,) if isinstance(fit, Fit) else (fit.model.transactions, fit.model.spend)
     if any(part.model != model or part.origin != fit.origin for part, model in zip(parts, models, strict=True)):
@@ -285,14 +287,17 @@ def _restored(described: dict[str, Any], draws: bytes) -> SavedFit:
         customers=_whole(data, "customers", least=1),
         observation_start=_day(data, "observation_start"),
         observation_end=_day(data, "observation_end"),
+        covered=_number(data, "covered"),
         log=None if log is None else {name: _decoded(given) for name, given in log.items()},
     )
     unit_days(origin.unit)
     if isinstance(model, SimpleCLV):
-        figures = _get(described, "figures", dict)
-        known = {figure.name: _number(figures, figure.name) for figure in dataclasses.fields(SimpleFigures)}
-        per_year = _number(figures, "transactions_per_year")
-        return SimpleCLVFit(model, origin, SimpleFigures(**known), per_year, _texts(described, "notes"))
+        figures = _decoded(_get(described, "figures", dict))
+        per_year = _decoded(_get(described, "transactions_per_year", (dict, float)))
+        for found, kind in ((figures, SimpleFigures), (per_year, float)):
+            if not all(isinstance(one, kind) for one in (found.values() if isinstance(found, dict) else [found])):
+                raise DataError("model.json holds figures that are none")
+        return SimpleCLVFit(model, origin, figures, per_year, _texts(described, "notes"))
     parts = _get(described, "parts", dict)
     if isinstance(model, NonContractualCLV):
         both: Any = (_restored_part(parts, part, origin, draws) for part in (model.transactions, model.spend))
@@ -313,8 +318,9 @@ def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: b
     def fit(estimate: dict[str, Any], saved_posterior: Fit | str | None = None) -> Fit:
         optimum = _restored_optimum(_get(estimate, "optimum", dict), len(model.params))
         sampling = _get(estimate, "sampling", (dict, NoneType))
-        drawn = coordinates.to_values(optimum.u[None]) if sampling is None else _draws(draws, model, size)
-        _check_support(drawn, coordinates)
+        with np.errstate(all="ignore"):  # what overflows is refused
+            drawn = coordinates.to_values(optimum.u[None]) if sampling is None else _draws(draws, model, size)
+            _check_support(drawn, coordinates)
         method = _get(estimate, "method", str)
         if method not in METHODS:
             raise DataError(f"method in model.json is {method!r}, not one of {', '.join(METHODS)}")
@@ -350,8 +356,7 @@ def _restored_optimum(described: dict[str, Any], k: int) -> Optimum:
 
 
 def _check_support(draws: Parameters, coordinates: Coordinates) -> None:
-    with np.errstate(all="ignore"):
-        outside = ~np.isfinite(coordinates.to_u(draws))
+    outside = ~np.isfinite(coordinates.to_u(draws))
     for param, wrong in zip(coordinates.params, outside.sum(axis=0), strict=True):
         if wrong:
             raise DataError(
@@ -402,6 +407,10 @@ def _draws(content: bytes, model: Model, size: int) -> Parameters:
 
 
 def _encoded(value: Any) -> Any:
+    if isinstance(value, (datetime.datetime, np.datetime64)):
+        return {"kind": "time", "text": pd.Timestamp(value).isoformat()}
+    if isinstance(value, datetime.date):
+        return {"kind": "date", "text": value.isoformat()}
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -412,6 +421,8 @@ def _encoded(value: Any) -> Any:
         return {"kind": "tuple", "items": _encoded(list(value))}
     if isinstance(value, Mapping):
         return {"kind": "mapping", "items": [[_encoded(key), _encoded(item)] for key, item in value.items()]}
+    if isinstance(value, SimpleFigures):
+        return {"kind": "figures", "figures": dataclasses.asdict(value)}
     name = type(value).__name__
     if _SPECIFICATIONS.get(name) is type(value):
         arguments = {argument: getattr(value, argument) for argument in inspect.signature(type(value)).parameters}
@@ -419,9 +430,10 @@ def _encoded(value: Any) -> Any:
     if isinstance(value, Specification):
         raise DataError(f"{name} is not a model of clvmodels, and would not be found again")
     if isinstance(value, rv_frozen):
-        options = {"args": _encoded(list(value.args)), "kwds": _encoded_options(value.kwds)}
-        prior = {"kind": "prior", "name": value.dist.name, **options}
-        if type(_decoded(prior).dist) is type(value.dist) and _decoded(prior).support() == value.support():
+        args, kwds = _encoded(list(value.args)), _encoded_options(value.kwds)
+        prior = {"kind": "prior", "name": value.dist.name, "args": args, "kwds": kwds}
+        numbers = all(isinstance(number, (int, float)) for number in (*args, *kwds.values()))
+        if numbers and type(_decoded(prior).dist) is type(value.dist) and _decoded(prior).support() == value.support():
             return prior
     raise DataError(f"a {name} cannot be saved; a prior can, if it is a distribution such as scipy.stats.gamma(2)")
 
@@ -442,6 +454,15 @@ def _decoded(value: Any) -> Any:
         return tuple(_decoded(_get(value, "items", list)))
     if kind == "mapping":
         return dict(_decoded(_get(value, "items", list)))
+    if kind == "time":
+        return pd.Timestamp(_get(value, "text", str))
+    if kind == "date":
+        return datetime.date.fromisoformat(_get(value, "text", str))
+    if kind == "figures":
+        figures = _get(value, "figures", dict)
+        return SimpleFigures(
+            **{field.name: _number(figures, field.name) for field in dataclasses.fields(SimpleFigures)}
+        )
     if kind == "model":
         return _decoded_model(_get(value, "name", str), _decoded_options(_get(value, "arguments", dict)))
     if kind == "prior":

@@ -280,7 +280,8 @@ def predict(
 
 
 def _given(**options: Any) -> dict[str, Any]:
-    return {name: option for name, option in options.items() if option is not None}
+    """The options that were said: neither None nor an empty list or mapping."""
+    return {name: option for name, option in options.items() if option is not None and option not in ([], {})}
 
 
 def _today() -> pd.Timestamp:

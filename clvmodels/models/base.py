@@ -20,6 +20,7 @@ from clvmodels.draws import Parameters, check_seed, generator, new_seed
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import laplace, likelihood
 from clvmodels.params import Coordinates, Param, Prior, prior_name
+from clvmodels.time import unit_days
 
 Method = Literal["ml", "map", "laplace"]
 METHODS: tuple[Method, ...] = ("ml", "map", "laplace")
@@ -83,6 +84,8 @@ class Origin:
     customers : int
     observation_start, observation_end : Timestamp, optional
         First day of the log and last day observed.
+    covered : float
+        How long the data are, in the unit: the days between these two or, where they are not known, the largest T.
     log : dict, optional
         How the log was read: the options of `clvmodels.Transactions`.
     """
@@ -91,13 +94,17 @@ class Origin:
     customers: int
     observation_start: pd.Timestamp | None
     observation_end: pd.Timestamp | None
+    covered: float
     log: Mapping[str, Any] | None
 
     @classmethod
     def of(cls, data: Summary) -> Self:
         """What is kept of a summary."""
-        log = None if data.source is None else data.source.options
-        return cls(data.unit, len(data), data.observation_start, data.observation_end, log)
+        start, end = data.observation_start, data.observation_end
+        covered = float(data.table["T"].max())
+        if start is not None and end is not None:
+            covered = (end - start).days / unit_days(data.unit)
+        return cls(data.unit, len(data), start, end, covered, None if data.source is None else data.source.options)
 
 
 def checked_summary(data: Summary) -> Summary:
