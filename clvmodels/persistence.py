@@ -318,6 +318,8 @@ def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: b
     def fit(estimate: dict[str, Any], saved_posterior: Fit | str | None = None) -> Fit:
         optimum = _restored_optimum(_get(estimate, "optimum", dict), len(model.params))
         sampling = _get(estimate, "sampling", (dict, NoneType))
+        if sampling is None and saved_posterior is None:
+            raise DataError("posterior in model.json is missing or of the wrong kind")
         with np.errstate(all="ignore"):  # what overflows is refused
             drawn = coordinates.to_values(optimum.u[None]) if sampling is None else _draws(draws, model, size)
             _check_support(drawn, coordinates)
