@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from clvmodels.errors import DataError as DataError
     from clvmodels.errors import DataWarning as DataWarning
     from clvmodels.errors import FitError as FitError
+    from clvmodels.errors import StaleDataError as StaleDataError
     from clvmodels.models.spend.gamma_gamma import GammaGamma as GammaGamma
     from clvmodels.models.transactions.bgnbd import BGNBD as BGNBD
+    from clvmodels.persistence import load as load
+    from clvmodels.persistence import save as save
     from clvmodels.value.noncontractual import NonContractualCLV as NonContractualCLV
     from clvmodels.value.simple import SimpleCLV as SimpleCLV
 
@@ -44,6 +47,9 @@ _HOME = {
     "DataError": "clvmodels.errors",
     "DataWarning": "clvmodels.errors",
     "FitError": "clvmodels.errors",
+    "StaleDataError": "clvmodels.errors",
+    "load": "clvmodels.persistence",
+    "save": "clvmodels.persistence",
 }
 
 __all__ = sorted([*_HOME, "datasets", "export"])

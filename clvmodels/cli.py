@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from clvmodels import __version__
-from clvmodels.errors import AssumptionWarning, ConvergenceWarning, DataWarning, FitError, brief, counted
+from clvmodels.errors import (
+    AssumptionWarning,
+    ConvergenceWarning,
+    DataWarning,
+    FitError,
+    StaleDataError,
+    brief,
+    counted,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +31,8 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 Source = Annotated[str, typer.Argument(help="CSV or Parquet file; a pattern such as 'logs/*.csv' reads many.")]
-Customer = Annotated[str, typer.Option(help="Column with the customer's id.", metavar="COLUMN")]
-Date = Annotated[str, typer.Option(help="Column with the date or time.", metavar="COLUMN")]
+Customer = Annotated[str | None, typer.Option(help="Column with the customer's id.", metavar="COLUMN")]
+Date = Annotated[str | None, typer.Option(help="Column with the date or time.", metavar="COLUMN")]
 VALUE = typer.Option(
     help="Column with a line's revenue. Give it twice, quantity and price, to multiply.", metavar="COLUMN"
 )
@@ -34,10 +42,11 @@ Attribute = Annotated[
     typer.Option(help="Column that describes the customer, such as the country; may be given again.", metavar="COLUMN"),
 ]
 Refunds = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="Negative values: net (take off earlier purchases), drop, keep (count as purchases) or error (refuse).",
         metavar="POLICY",
+        show_default="net",
     ),
 ]
 Acquired = Annotated[
@@ -58,7 +67,10 @@ Timezone = Annotated[
     str | None, typer.Option(help="Zone whose days count, for times that carry a zone (UTC).", metavar="ZONE")
 ]
 BadRows = Annotated[
-    str, typer.Option(help="Unreadable dates and values: error (refuse) or drop (leave out).", metavar="POLICY")
+    str | None,
+    typer.Option(
+        help="Unreadable dates and values: error (refuse) or drop (leave out).", metavar="POLICY", show_default="error"
+    ),
 ]
 Until = Annotated[str | None, typer.Option(help="Last day observed (the last date in the log).", metavar="DATE")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
@@ -66,10 +78,11 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that
 SEGMENTS_SHOWN = 10
 
 # An option as the sentences of the package write it, such as `until=` or `method='map'`, but not within a path.
-_OPTION = re.compile(
-    r"(?<![^\s(])"
-    r"(date_format|bad_rows|refunds|acquired|first_seen_after|value|until|method|overwrite)=(?:True\b)?(?=(['\w])?)"
+_NAMES = (
+    "customer|date|value|date_format|bad_rows|refunds|acquired|first_seen_after|until|unit|method|model|save|max_age|"
+    "overwrite"
 )
+_OPTION = re.compile(rf"(?<![^\s(])({_NAMES})=(?:True\b)?(?=(['\w])?)")
 
 
 def main() -> None:
@@ -135,12 +148,12 @@ def audit(
     until: Until = None,
     order: Order = None,
     attribute: Attribute = None,
-    refunds: Refunds = "net",
+    refunds: Refunds = None,
     acquired: Acquired = None,
     first_seen_after: FirstSeenAfter = None,
     date_format: DateFormat = None,
     timezone: Timezone = None,
-    bad_rows: BadRows = "error",
+    bad_rows: BadRows = None,
 ) -> None:
     """Show what is in a log, what is odd, and if it is enough to fit.
 
@@ -171,33 +184,55 @@ def audit(
 @app.command()
 def predict(
     source: Source,
-    customer: Customer,
-    date: Date,
-    value: Annotated[list[str], VALUE],
+    customer: Customer = None,
+    date: Date = None,
+    value: Annotated[list[str] | None, VALUE] = None,
     until: Until = None,
     order: Order = None,
     attribute: Attribute = None,
     by: Annotated[
         str | None, typer.Option(help="Column that makes segments, whose totals are shown.", metavar="COLUMN")
     ] = None,
-    refunds: Refunds = "net",
+    refunds: Refunds = None,
     acquired: Acquired = None,
     first_seen_after: FirstSeenAfter = None,
     date_format: DateFormat = None,
     timezone: Timezone = None,
-    bad_rows: BadRows = "error",
+    bad_rows: BadRows = None,
     unit: Annotated[
-        str, typer.Option(help="day, week, month or year; the predictions do not depend on it.", metavar="UNIT")
-    ] = "week",
+        str | None,
+        typer.Option(
+            help="day, week, month or year; the predictions do not depend on it.", metavar="UNIT", show_default="week"
+        ),
+    ] = None,
     horizon: Annotated[
         str, typer.Option(help="How far to predict: '39 weeks', '6 months' or a date.", metavar="HORIZON")
     ] = "1 year",
     interval: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.9,
     margin: Annotated[
-        str, typer.Option(help="Share of revenue that is earned, or a column with each customer's.", metavar="SHARE")
-    ] = "1.0",
-    discount_rate: Annotated[float, typer.Option(help="Annual effective rate.")] = 0.0,
-    method: Annotated[str, typer.Option(help="How to fit: ml, map or laplace.", metavar="METHOD")] = "laplace",
+        str | None,
+        typer.Option(
+            help="Share of revenue that is earned, or a column with each customer's.",
+            metavar="SHARE",
+            show_default="1, or the model's",
+        ),
+    ] = None,
+    discount_rate: Annotated[
+        float | None, typer.Option(help="Annual effective rate.", show_default="0, or the model's")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="How to fit: ml, map or laplace.", metavar="METHOD", show_default="laplace")
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Saved fit that predicts, instead of a new one; it knows the columns.", dir_okay=False),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="File to save the new fit in, for --model: .clv.", dir_okay=False)
+    ] = None,
+    max_age: Annotated[
+        str | None, typer.Option(help="Exit with code 3 if the newest order is older: '3 days'.", metavar="AGE")
+    ] = None,
     output: Annotated[Path, typer.Option(help="File to write: .parquet, .csv or .duckdb.", dir_okay=False)] = Path(
         "clv.parquet"
     ),
@@ -207,6 +242,9 @@ def predict(
     """Predict the value of each customer of a log, with intervals.
 
     Example: clvmodels predict shop.csv --customer id --date day --value amount
+
+    With --save june.clv it keeps what it learnt. A month later, without fitting:
+    clvmodels predict --model june.clv july.csv
     """
     with _reporting() as progress:
         from clvmodels import workflow
@@ -223,6 +261,9 @@ def predict(
             margin=_number_or_column(margin),
             discount_rate=discount_rate,
             method=cast(Any, method),
+            model=model,
+            save=save,
+            max_age=max_age,
             output=output,
             overwrite=overwrite,
             seed=seed,
@@ -239,11 +280,13 @@ def predict(
         )
     _show_prediction(made)
     _say(f"\nEach customer: {made.file}")
+    if made.saved:
+        _say(f"The fit, for --model: {made.saved}")
 
 
 @contextlib.contextmanager
 def _reporting() -> Iterator[Callable[[str], None]]:
-    """Progress and notes on stderr; bad input ends the command with one sentence and exit code 2."""
+    """Progress and notes on stderr; bad input ends the command with one sentence and exit code 2, old data with 3."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -279,14 +322,16 @@ def _reporting() -> Iterator[Callable[[str], None]]:
             finish()
     except (ValueError, FitError, OSError) as error:
         tell(f"Error: {error}")
-        raise typer.Exit(2) from error
+        raise typer.Exit(3 if isinstance(error, StaleDataError) else 2) from error
 
 
 def _as_option(found: re.Match[str]) -> str:
     return f"--{found[1].replace('_', '-')}{' ' if found[2] else ''}"
 
 
-def _number_or_column(text: str) -> float | str:
+def _number_or_column(text: str | None) -> float | str | None:
+    if text is None:
+        return None
     try:
         return float(text)
     except ValueError:

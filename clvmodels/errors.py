@@ -9,6 +9,10 @@ class DataError(ValueError):
     """The data break a rule; the sentence names the column, the number of offenders and some of them."""
 
 
+class StaleDataError(DataError):
+    """The newest order is older than was allowed."""
+
+
 class FitError(RuntimeError):
     """A fit that cannot be used; the sentence says why and names the way out."""
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import datetime
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clvmodels import __version__
 from clvmodels.errors import DataError
+from clvmodels.files import check_targets, written_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,14 +60,8 @@ def export(table: pd.DataFrame, path: str | Path, *, overwrite: bool = False) ->
         "clvmodels": __version__,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".clvmodels-") as folder:
-            written = Path(folder, path.name)
-            _WRITERS[path.suffix](table.reset_index(), json.dumps(lineage, default=str), written)
-            for target in reversed(_files(path)):
-                _replace(written.with_name(target.name), target)
-    except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror or error}") from error
+    with written_whole(*_files(path)) as folder:
+        _WRITERS[path.suffix](table.reset_index(), json.dumps(lineage, default=str), folder / path.name)
     return path
 
 
@@ -86,15 +79,7 @@ def checked_path(path: str | Path, *, overwrite: bool) -> Path:
     path = Path(path)
     if path.suffix not in _WRITERS:
         raise ValueError(f"{path} has an unknown ending; use one of {', '.join(_WRITERS)}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"{path} cannot be written: the folder {path.parent} is not yours to write to")
-    for file in _files(path):
-        if file.is_dir():
-            raise IsADirectoryError(f"{file} cannot be written: it is a folder")
-        if file.exists() and not overwrite:
-            raise FileExistsError(f"{file} exists; replace it with overwrite=True")
+    check_targets(*_files(path), overwrite=overwrite)
     return path
 
 
@@ -105,12 +90,6 @@ def _files(path: Path) -> tuple[Path, ...]:
 
 def _sidecar(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
-
-
-def _replace(written: Path, target: Path) -> None:
-    with written.open("r+b") as file:
-        os.fsync(file.fileno())
-    written.replace(target)
 
 
 def _write_parquet(frame: pd.DataFrame, lineage: str, path: Path) -> None:

@@ -25,6 +25,19 @@ class Prior(Protocol):
         ...
 
 
+def prior_name(prior: Prior) -> str:
+    """What a prior is called: a distribution of `scipy.stats` as it was written.
+
+    >>> from scipy import stats
+    >>> prior_name(stats.gamma(2, scale=0.3))
+    'gamma(2, scale=0.3)'
+    """
+    if not hasattr(prior, "dist"):
+        return repr(prior)
+    given = [*map(str, prior.args), *(f"{name}={value}" for name, value in prior.kwds.items())]  # type: ignore[attr-defined]
+    return f"{prior.dist.name}({', '.join(given)})"
+
+
 @dataclass(frozen=True)
 class Param:
     """One parameter of a model.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -122,6 +122,27 @@ def horizon_days(horizon: Horizon, *, unit: str, observation_end: pd.Timestamp |
     if days > _LONGEST:
         raise ValueError(f"{asked} is longer than 200 years")
     return days
+
+
+def oldest_day(max_age: str | int, today: pd.Timestamp) -> pd.Timestamp:
+    """The day that lies an age before today.
+
+    Parameters
+    ----------
+    max_age : str or int
+        ``"3 days"``, ``"1 month"`` by the calendar, or a number of days.
+    today : Timestamp
+
+    Examples
+    --------
+    >>> oldest_day("1 month", pd.Timestamp("2024-03-31"))
+    Timestamp('2024-02-29 00:00:00')
+    """
+    words = _WORDS.fullmatch(str(max_age)) or _WORDS.fullmatch(f"{max_age} days")
+    if not words or int(words[1]) * UNIT_DAYS[words[2].lower()] > _LONGEST:
+        raise ValueError(f"max_age {max_age!r} is not understood; write it like '3 days', or as a number of days")
+    offset: Any = {f"{words[2].lower()}s": int(words[1])}
+    return today - pd.DateOffset(**offset)
 
 
 def _calendar_days(number: int, unit: str, start: pd.Timestamp | None) -> int:

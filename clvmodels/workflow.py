@@ -9,7 +9,7 @@ import glob
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Required, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import pandas as pd
 
@@ -17,16 +17,18 @@ from clvmodels import schema
 from clvmodels.data import datasets
 from clvmodels.data.transactions import BadRows, Day, Refunds, Transactions
 from clvmodels.draws import check_interval
-from clvmodels.errors import DataError, counted
+from clvmodels.errors import DataError, StaleDataError, counted
 from clvmodels.evaluation.metrics import compare
 from clvmodels.export import checked_path, export
 from clvmodels.models.base import Method
 from clvmodels.models.forecast import memberships
 from clvmodels.models.spend.gamma_gamma import GammaGamma
 from clvmodels.models.transactions.bgnbd import BGNBD
-from clvmodels.time import Horizon, horizon_days
+from clvmodels.persistence import checked_model_path, load
+from clvmodels.persistence import save as save_fit
+from clvmodels.time import Horizon, horizon_days, oldest_day
 from clvmodels.value.margin import Margin, margin_attribute, margins
-from clvmodels.value.noncontractual import NonContractualCLV
+from clvmodels.value.noncontractual import NonContractualCLV, NonContractualCLVFit
 from clvmodels.value.simple import SimpleCLV
 
 if TYPE_CHECKING:
@@ -41,17 +43,17 @@ Progress = Callable[[str], None]
 
 
 class LogOptions(TypedDict, total=False):
-    """How a log is read; what each option means is said by `clvmodels.Transactions`."""
+    """How a log is read; what each option means is said by `clvmodels.Transactions`. None: not said."""
 
-    customer: Required[str]
-    date: Required[str]
+    customer: str | None
+    date: str | None
     order: str | None
-    refunds: Refunds
+    refunds: Refunds | None
     acquired: str | None
     first_seen_after: Day | None
     date_format: str | None
     timezone: str | None
-    bad_rows: BadRows
+    bad_rows: BadRows | None
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,14 @@ class Prediction:
         theirs.
     file : Path
         The exported table.
+    saved : Path, optional
+        The saved fit.
     """
 
     table: pd.DataFrame
     total: pd.DataFrame
     file: Path
+    saved: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -171,22 +176,25 @@ def audit(
     until : date, optional
         End of observation, inclusive; default: the last date in the log.
     """
-    return Transactions(source, value=value, attributes=_list(attribute), **log).audit(until)
+    return Transactions(source, **_given(value=value, attributes=_list(attribute), **log)).audit(until)
 
 
 def predict(
     source: Source,
     *,
-    value: str | Sequence[str],
+    value: str | Sequence[str] | None = None,
     attribute: str | Sequence[str] | None = None,
     by: str | None = None,
-    unit: str = "week",
+    unit: str | None = None,
     until: Day | None = None,
     horizon: Horizon = "1 year",
     interval: float = 0.9,
-    margin: Margin = 1.0,
-    discount_rate: float = 0.0,
-    method: Method = "laplace",
+    margin: Margin | None = None,
+    discount_rate: float | None = None,
+    method: Method | None = None,
+    model: str | Path | None = None,
+    save: str | Path | None = None,
+    max_age: str | int | None = None,
     output: str | Path = "clv.parquet",
     overwrite: bool = False,
     seed: int | None = None,
@@ -198,12 +206,13 @@ def predict(
     Parameters
     ----------
     source, value, **log
-        As for `clvmodels.Transactions`.
+        As for `clvmodels.Transactions`. With a saved fit those that are not given are as in the log that it was
+        fitted to.
     attribute : str or sequence of str, optional
         Columns that describe the customer; the table carries them.
     by : str, optional
         The one of them that makes segments of the total; it need not be named twice.
-    unit : {"day", "week", "month", "year"}
+    unit : {"day", "week", "month", "year"}, default "week"
         Unit of time of the fit and of a horizon that is a bare number; the predictions do not depend on it.
     until : date, optional
         End of observation, inclusive; default: the last date in the log.
@@ -211,17 +220,24 @@ def predict(
         How far to predict: ``"39 weeks"``, ``"1 year"``, an end date, or a number of `unit`.
     interval : float
         Coverage of the predictive intervals, in (0, 1).
-    margin : float, str or mapping
+    margin : float, str or mapping, optional
         Share of revenue that is earned, or an attribute that holds each customer's, or a mapping by the values of one,
-        as for `clvmodels.NonContractualCLV`.
-    discount_rate : float
-        Annual effective rate.
-    method : {"ml", "map", "laplace"}
+        as for `clvmodels.NonContractualCLV`; default: that of the saved fit, else 1, at which `clv` is discounted
+        revenue.
+    discount_rate : float, optional
+        Annual effective rate; default: that of the saved fit, else 0.
+    method : {"ml", "map", "laplace"}, default "laplace"
         How the models are fitted.
+    model : str or Path, optional
+        A saved fit that predicts instead of a new one. It has its own unit and method.
+    save : str or Path, optional
+        Where the new fit is saved, a name that ends in ``.clv``.
+    max_age : str or int, optional
+        How old the newest order up to `until` may be today: ``"3 days"``, or a number of days.
     output : str or Path
         Its ending says the format, as for `clvmodels.export`.
     overwrite : bool
-        Replace that file.
+        Replace that file, and that of `save`.
     seed : int, optional
         Of the draws; the file says which was used.
     progress : callable
@@ -229,8 +245,10 @@ def predict(
 
     Raises
     ------
+    StaleDataError
+        If the newest order is older than `max_age`; nothing is written.
     DataError
-        If the log cannot be read, or cannot carry a fit.
+        If the log or the saved fit cannot be read, or the log cannot carry a fit.
     FitError
         If a fit cannot be used.
     ValueError
@@ -240,23 +258,67 @@ def predict(
     """
     # What is asked is checked before the fit, which may take long.
     file = checked_path(output, overwrite=overwrite)
+    if save is not None:
+        checked_model_path(save, overwrite=overwrite)
     check_interval(interval)
-    model = NonContractualCLV(BGNBD(), GammaGamma(), margin=margin, discount_rate=discount_rate)
+    oldest = None if max_age is None else oldest_day(max_age, _today())
+    wanted = NonContractualCLV(
+        BGNBD(),
+        GammaGamma(),
+        margin=1.0 if margin is None else margin,
+        discount_rate=0.0 if discount_rate is None else discount_rate,
+    )
+    options = _given(value=value, **log)
+    fit: NonContractualCLVFit | None = None
+    if model is not None:
+        if refused := [f"{name}=" for name in _given(unit=unit, method=method, save=save)]:
+            raise ValueError(f"{' and '.join(refused)} cannot be given with model=, which is a fit already")
+        progress(f"Load {model}")
+        fit = _loaded(model)
+        options = {**(fit.origin.log or {}), **options}
+    worth = margin if margin is not None else fit.model.margin if fit else 1.0
+    named = [*options.get("attributes", ()), *_list(attribute), *filter(None, (by, margin_attribute(worth)))]
+    options["attributes"] = [*dict.fromkeys(named)]
+    if missing := [f"{name}=" for name in ("customer", "date", "value") if options.get(name) is None]:
+        raise ValueError(f"{' and '.join(missing)} must be given: the columns of the log; only a saved fit knows them")
     progress("Read the log")
-    attributes = [*dict.fromkeys([*_list(attribute), *filter(None, (by, margin_attribute(margin)))])]
-    transactions = Transactions(source, value=value, attributes=attributes, **log)
-    if log["customer"].lower() in schema.PREDICTIONS:
-        raise DataError(f"customer column {log['customer']!r} has the name of a predicted column; rename it")
+    transactions = Transactions(source, **options)
+    if options["customer"].lower() in schema.PREDICTIONS:
+        raise DataError(f"customer column {options['customer']!r} has the name of a predicted column; rename it")
     if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in _files(source)}:
         raise ValueError(f"output {file} is the log itself; choose another name")
-    customers = transactions.summary(unit=unit, until=until)
-    horizon_days(horizon, unit=unit, observation_end=customers.observation_end)
-    margins(margin, customers)
+    customers = transactions.summary(unit=fit.origin.unit if fit else unit or "week", until=until)
+    newest = customers.table["last_date"][lambda days: days <= _today()].max()  # a date to come may be a slip
+    if oldest is not None and newest < oldest:
+        age = counted((_today() - newest).days, "day")
+        raise StaleDataError(f"the newest order is of {newest:%Y-%m-%d}, {age} ago, older than max_age={max_age!r}")
+    horizon_days(horizon, unit=customers.unit, observation_end=customers.observation_end)
+    margins(worth, customers)
     memberships(customers, by)
-    progress(f"Fit {counted(len(customers), 'customer')}")
-    fit = model.fit(customers, method=method, seed=seed)
+    if fit is None:
+        progress(f"Fit {counted(len(customers), 'customer')}")
+        fit = wanted.fit(customers, method=method or "laplace", seed=seed)
+    asked: dict[str, Any] = {"horizon": horizon, "interval": interval, "seed": seed}
+    asked |= _given(margin=margin, discount_rate=discount_rate)
     progress("Predict each customer")
-    table = fit.predict(horizon=horizon, interval=interval)
+    table = fit.predict(customers, **asked)
     progress("Predict all customers together")
-    total = fit.total(horizon=horizon, by=by, interval=interval)
-    return Prediction(table, total, export(table, file, overwrite=overwrite))
+    total = fit.total(customers, by=by, **asked)
+    saved = None if save is None else save_fit(fit, save, overwrite=overwrite)
+    return Prediction(table, total, export(table, file, overwrite=overwrite), saved)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were said: neither None nor an empty list or mapping."""
+    return {name: option for name, option in options.items() if option is not None and option not in ([], {})}
+
+
+def _today() -> pd.Timestamp:
+    return pd.Timestamp.today().normalize()
+
+
+def _loaded(path: str | Path) -> NonContractualCLVFit:
+    fit = load(path)
+    if not isinstance(fit, NonContractualCLVFit):
+        raise DataError(f"{path} holds a fit of {type(fit.model).__name__} alone, not one of NonContractualCLV")
+    return fit

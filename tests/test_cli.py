@@ -263,9 +263,72 @@ def test_audit_refuses_what_is_no_log(folder):
 
 
 def test_a_missing_option_is_named(folder):
-    ran = call("predict", "orders.csv", "--customer", "id", "--date", "day")
-    assert ran.exit_code == 2
-    assert "Missing option '--value'" in ran.stderr
+    before = sorted(folder.iterdir())
+    ran = call("predict", "orders.csv", "--customer", "id")
+    assert_refused(ran, "--date and --value must be given: the columns of the log;", folder, before)
+
+
+@pytest.fixture
+def june(folder):
+    """A saved fit of the orders."""
+    ran = call("predict", "orders.csv", *COLUMNS, "--method", "map", "--seed", "3", "--save", "june.clv")
+    assert ran.exit_code == 0
+    assert fits(ran.stdout)
+    assert ran.stdout.endswith("The fit, for --model: june.clv\n")
+    Path("clv.parquet").rename("june.parquet")
+    return folder
+
+
+def test_the_nightly_job_needs_the_model_and_the_log_alone(june, lines):
+    ran = call("predict", "--model", "june.clv", "orders.csv")
+    assert ran.exit_code == 0
+    assert ran.stderr == ""
+    assert fits(ran.stdout)
+    pd.testing.assert_frame_equal(pd.read_parquet("clv.parquet"), pd.read_parquet("june.parquet"))
+    july = lines.assign(day=(pd.to_datetime(lines["day"]) + pd.Timedelta(days=30)).astype(str), price=2.0)
+    july.drop(columns="amount").to_csv("july.csv", index=False)
+    columns = ("--value", "quantity", "--value", "price")
+    ran = call("predict", "--model", "june.clv", "july.csv", *columns, "--output", "july.csv.csv", "--margin", "0.4")
+    assert ran.exit_code == 0
+    assert "365 days after 2024-08-17" in ran.stdout
+    assert "clv: 40% of the revenue" in ran.stdout
+
+
+def test_old_orders_end_with_code_3_and_write_nothing(june, monkeypatch):
+    monkeypatch.setattr(workflow, "_today", lambda: pd.Timestamp("2024-07-22"))
+    before = sorted(june.iterdir())
+    ran = call("predict", "--model", "june.clv", "orders.csv", "--max-age", "3 days")
+    assert ran.exit_code == 3
+    assert ran.stderr == "Error: the newest order is of 2024-07-18, 4 days ago, older than --max-age '3 days'\n"
+    assert ran.stdout == ""
+    assert call("predict", "orders.csv", *COLUMNS, "--max-age", "3", "--output", "new.csv").exit_code == 3
+    assert sorted(june.iterdir()) == before
+    assert call("predict", "--model", "june.clv", "orders.csv", "--max-age", "4").exit_code == 0
+
+
+BAD_WITH_MODEL = {
+    "method": (["--method", "ml"], "--method cannot be given with --model, which is a fit already"),
+    "unit": (["--unit", "week"], "--unit cannot be given with --model"),
+    "save": (["--save", "new.clv"], "--save cannot be given with --model"),
+    "missing model": (["--model", "july.clv"], "there is no file july.clv"),
+    "no model": (["--model", "orders.csv"], "orders.csv cannot be loaded: it is not a file of clvmodels.save"),
+    "age without sense": (["--max-age", "soon"], "write it like '3 days'"),
+    "missing column": (["--date", "dya"], "there is no column 'dya'; did you mean 'day'?"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD_WITH_MODEL.values(), ids=BAD_WITH_MODEL)
+def test_what_does_not_go_with_a_model_is_refused_in_one_sentence(june, arguments, sentence):
+    before = sorted(june.iterdir())
+    assert_refused(call("predict", "orders.csv", "--model", "june.clv", *arguments), sentence, june, before)
+
+
+def test_an_existing_model_is_not_replaced_unasked(june):
+    before = sorted(june.iterdir())
+    again = ("predict", "orders.csv", *COLUMNS, "--method", "ml", "--save", "june.clv")
+    assert_refused(call(*again), "june.clv exists; replace it with --overwrite", june, before)
+    assert call(*again, "--overwrite").exit_code == 0
+    assert clv.load("june.clv").method == "ml"
 
 
 def test_a_fit_that_cannot_be_used_is_refused_in_one_sentence(folder, monkeypatch):
@@ -291,6 +354,14 @@ def test_help_reads_well(command):
     assert f"Example: clvmodels {command} " in ran.stdout
     for option in inspect.signature(getattr(cli, command)).parameters.keys() - {"source", "folder"}:
         assert f"--{option.replace('_', '-')} " in ran.stdout
+
+
+@pytest.mark.parametrize("command", ["audit", "predict"])
+def test_help_names_the_defaults_of_the_log(command):
+    shown = " ".join(call(command, "--help").stdout.split())
+    for name, parameter in inspect.signature(clv.Transactions).parameters.items():
+        if name in workflow.LogOptions.__annotations__ and isinstance(parameter.default, str):
+            assert re.search(rf"--{name.replace('_', '-')} [^\[]*\[default: \({parameter.default}\)\]", shown), name
 
 
 def test_the_commands_are_listed_in_full():

@@ -222,6 +222,19 @@ def test_the_variance_of_a_total_is_the_sum_of_variances(model, shop):
 
 
 @every_model
+@every_method
+def test_save_and_load_give_equal_predictions(model, method, shop, tmp_path):
+    fit = quietly(model().fit, shop, method=method, seed=5, draws=200)
+    loaded = clv.load(clv.save(fit, tmp_path / "june.clv"))
+    asked = {"horizon": "39 weeks", "interval": 0.9} if family(model) is TransactionModel else {}
+    found, expected = loaded.predict(shop, **asked), fit.predict(shop, **asked)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    assert found.attrs == expected.attrs
+    assert loaded.model == fit.model
+    assert repr(loaded) == repr(fit)
+
+
+@every_model
 def test_equal_rows_count_as_weights(model, shop):
     fit = quietly(model().fit, shop)
     direct = model.log_likelihood(*spend_rows(model, shop), **fit.parameters["estimate"]).sum()

@@ -16,7 +16,7 @@ LAYERS = [
     {"models"},
     {"inference", "kernels", "data", "plots"},
     {"draws", "params", "ops", "discounting", "quadrature", "schema"},
-    {"time"},
+    {"time", "files"},
     {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -35,6 +35,24 @@ def test_a_horizon_becomes_whole_days(horizon, days):
     assert time.horizon_days(horizon, unit="week", observation_end=END) == days
 
 
+@pytest.mark.parametrize(
+    ("max_age", "oldest"),
+    [
+        ("3 days", "2024-03-28"), (" 3 Days ", "2024-03-28"), ("3", "2024-03-28"), (3, "2024-03-28"),
+        (0, "2024-03-31"), ("0 days", "2024-03-31"), ("1 week", "2024-03-24"), ("1 month", "2024-02-29"),
+        ("1 year", "2023-03-31"),
+    ],
+)  # fmt: skip
+def test_an_age_is_counted_back_by_the_calendar(max_age, oldest):
+    assert time.oldest_day(max_age, pd.Timestamp("2024-03-31")) == pd.Timestamp(oldest)
+
+
+@pytest.mark.parametrize("max_age", ["soon", "", -1, 1.5, math.nan, True, None, "3 fortnights", "9" * 30, "300 years"])
+def test_an_age_that_is_none_is_refused(max_age):
+    with pytest.raises(ValueError, match=r"max_age .* is not understood; write it like '3 days', or as a nu"):
+        time.oldest_day(max_age, END)
+
+
 @pytest.mark.parametrize(("horizon", "days"), [("1 year", 365), ("2 months", 60), ("3 weeks", 21)])
 def test_without_a_calendar_a_month_has_30_days_and_a_year_365(horizon, days):
     assert time.horizon_days(horizon, unit="week") == days

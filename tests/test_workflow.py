@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import quietly, simulated_shop
 
 import clvmodels as clv
 from clvmodels import cli, schema, workflow
@@ -173,6 +174,116 @@ def test_options_are_checked_before_the_fit(tmp_path, monkeypatch, options, sent
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture
+def today(monkeypatch):
+    """The day is 1998-07-03, three days after the last order of CDNOW."""
+    monkeypatch.setattr(workflow, "_today", lambda: pd.Timestamp("1998-07-03"))
+
+
+@pytest.fixture(scope="module")
+def june(tmp_path_factory):
+    """A fit until 1997-09-30, saved by the function that uses it later, and the prediction that it made."""
+    folder = tmp_path_factory.mktemp("june")
+    lines = clv.datasets.cdnow_sample()
+    lines[lines["date"] <= "1997-09-30"].to_csv(folder / "june.csv", index=False)
+    return workflow.predict(
+        folder / "june.csv",
+        customer="customer_id",
+        date="date",
+        value=("quantity", "amount"),
+        refunds="keep",
+        margin=0.3,
+        method="map",
+        seed=4,
+        save=folder / "june.clv",
+        output=folder / "clv.parquet",
+    )
+
+
+def test_a_saved_fit_predicts_as_the_new_one_did_and_knows_the_columns(june, tmp_path):
+    log = june.saved.with_suffix(".csv")
+    made = workflow.predict(log, model=june.saved, output=tmp_path / "clv.parquet")
+    assert made.saved is None
+    for ours, theirs in ((made.table, june.table), (made.total, june.total)):
+        pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+        assert ours.attrs == theirs.attrs
+
+
+def test_a_saved_fit_scores_later_customers_as_the_library_does(june, tmp_path):
+    lines = clv.datasets.cdnow_sample()
+    asked = {"horizon": "4 weeks", "interval": 0.8, "margin": 0.5, "discount_rate": 0.1, "seed": 9}
+    made = workflow.predict(lines, value="amount", model=june.saved, output=tmp_path / "clv.csv", **asked)
+    summary = clv.Transactions(lines, **LOG, value="amount", refunds="keep").summary()
+    expected = clv.load(june.saved).predict(summary, **asked)
+    pd.testing.assert_frame_equal(made.table, expected, check_exact=True)
+    assert made.table.attrs["observation_end"] == "1998-06-30"
+    assert made.table.attrs["seed"] == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"method": "ml"}, "^method= cannot be given with model=, which is a fit already$"),
+        ({"unit": "week", "save": "july.clv"}, "^unit= and save= cannot be given with model="),
+        ({"model": "july.clv"}, "^there is no file july.clv$"),
+        ({"margin": 30}, "margin must be"),
+        ({"date": "day"}, "there is no column 'day'"),
+        ({"model": None}, "^customer= and date= and value= must be given: the columns of the log; only a saved fit"),
+        ({"model": None, **LOG}, "^value= must be given"),
+        ({"model": None, "save": "july.csv"}, r"july\.csv is no name of a saved fit, which ends in \.clv$"),
+        ({"max_age": "soon"}, "max_age 'soon' is not understood; write it like '3 days'"),
+    ],
+)
+def test_what_does_not_go_with_a_saved_fit_is_refused_before_anything_is_written(
+    june, tmp_path, monkeypatch, options, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=sentence):
+        workflow.predict(clv.datasets.cdnow_sample(), **({"model": june.saved} | options))
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_a_fit_with_money_predicts(cdnow_fit, cdnow, tmp_path):
+    for fit, name in ((cdnow_fit, "BGNBD"), (clv.SimpleCLV().fit(cdnow), "SimpleCLV")):
+        path = clv.save(fit, tmp_path / f"{name}.clv")
+        with pytest.raises(
+            clv.DataError, match=rf"{name}\.clv holds a fit of {name} alone, not one of NonContractualCLV"
+        ):
+            workflow.predict(clv.datasets.cdnow_sample(), model=path, output=tmp_path / "clv.csv")
+
+
+def test_a_fit_that_knows_no_log_needs_the_columns(tmp_path):
+    model = clv.NonContractualCLV(clv.BGNBD(), clv.GammaGamma())
+    path = clv.save(quietly(model.fit, simulated_shop(seed=1), seed=1), tmp_path / "june.clv")
+    with pytest.raises(ValueError, match=r"^customer= and date= and value= must be given"):
+        workflow.predict(clv.datasets.cdnow_sample(), model=path, output=tmp_path / "clv.csv")
+
+
+def test_old_orders_are_refused_and_nothing_is_written(june, today, tmp_path):
+    options = {"model": june.saved, "value": "amount", "output": tmp_path / "clv.csv", "horizon": "1 week"}
+    lines = clv.datasets.cdnow_sample()
+    for options_of_the_log in ({"until": None}, {"until": "1998-07-01"}):
+        sentence = r"^the newest order is of 1998-06-30, 3 days ago, older than max_age='2 days'$"
+        with pytest.raises(clv.StaleDataError, match=sentence):
+            workflow.predict(lines, max_age="2 days", **options, **options_of_the_log)
+    with pytest.raises(clv.StaleDataError, match="of 1998-05-31, 33 days ago, older than max_age='1 month'"):
+        workflow.predict(lines, max_age="1 month", until="1998-05-31", **options)
+    steps = []
+    new = {**LOG, "value": "amount", "progress": steps.append, "output": tmp_path / "clv.csv"}
+    with pytest.raises(clv.StaleDataError, match="older than max_age='1 week'"):
+        workflow.predict(lines, until="1998-06-01", max_age="1 week", **new)
+    assert steps == ["Read the log"]
+    assert not list(tmp_path.iterdir())
+    assert workflow.predict(lines, max_age=3, **options).file.exists()
+
+
+def test_a_slip_in_the_dates_does_not_hide_old_orders(june, today, tmp_path):
+    lines = clv.datasets.cdnow_sample()
+    slip = pd.concat([lines, lines.tail(1).assign(date=pd.Timestamp("2098-06-30"))])
+    with pytest.raises(clv.StaleDataError, match="the newest order is of 1998-06-30"):
+        quietly(workflow.predict, slip, model=june.saved, max_age=2, output=tmp_path / "clv.csv")
+
+
 def test_audit_is_that_of_the_log():
     lines = clv.datasets.cdnow_sample()
     found = workflow.audit(lines, **LOG, value="amount", until="1997-09-30")
@@ -186,8 +297,10 @@ def test_each_option_of_a_command_is_one_of_its_function_and_the_reverse(name):
     command = inspect.signature(getattr(cli, name)).parameters
     defaults = {key: parameter.default for key, parameter in function.items() if key not in ("progress", "log")}
     if "log" in function:
-        log = inspect.signature(clv.Transactions).parameters
-        defaults |= {key: log[key].default for key in workflow.LogOptions.__annotations__}
-        defaults["timezone"] = None
+        # None is what was not said: `Transactions` has the default, or the saved fit knows it.
+        assert workflow.LogOptions.__annotations__.keys() <= inspect.signature(clv.Transactions).parameters.keys()
+        defaults |= dict.fromkeys(workflow.LogOptions.__annotations__)
+    if name == "audit":
+        defaults |= dict.fromkeys(("customer", "date"), inspect.Parameter.empty)
     as_text = {key: str(default) for key, default in defaults.items()}
     assert {key: str(parameter.default) for key, parameter in command.items()} == as_text

@@ -109,6 +109,11 @@ class Transactions:
     bad_rows : {"error", "drop"}
         Lines without a readable date or a finite value are refused, or left out with a warning.
 
+    Attributes
+    ----------
+    options : dict
+        All of these but the source, as they were given.
+
     Raises
     ------
     DataError
@@ -142,6 +147,7 @@ class Transactions:
         timezone: str | None = None,
         bad_rows: BadRows = "error",
     ) -> None:
+        self.options = {name: given for name, given in locals().items() if name not in ("self", "source")}
         _check_choice(refunds, "refunds", get_args(Refunds))
         _check_choice(bad_rows, "bad_rows", get_args(BadRows))
         check_attributes(attributes)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
+import inspect
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -16,9 +18,10 @@ from scipy import stats
 
 from clvmodels.data.summary import Summary
 from clvmodels.draws import Parameters, check_seed, generator, new_seed
-from clvmodels.errors import ConvergenceWarning, DataError, counted
+from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import laplace, likelihood
-from clvmodels.params import Coordinates, Param, Prior
+from clvmodels.params import Coordinates, Param, Prior, prior_name
+from clvmodels.time import unit_days
 
 Method = Literal["ml", "map", "laplace"]
 METHODS: tuple[Method, ...] = ("ml", "map", "laplace")
@@ -63,6 +66,47 @@ class Rows:
         weights = np.bincount(number).astype(float)
         return cls(tuple(column[order[is_new]] for column in columns), weights, inverse)
 
+    def hash(self, unit: str) -> str:
+        """Hash of the distinct rows, their weights and the unit of time."""
+        digest = hashlib.sha256(unit.encode())
+        for column in (*self.columns, self.weights):
+            digest.update(np.ascontiguousarray(column).tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a fit knows of its training data when the customers are gone.
+
+    Parameters
+    ----------
+    unit : {"day", "week", "month", "year"}
+        Unit of time of the parameters.
+    customers : int
+    observation_start, observation_end : Timestamp, optional
+        First day of the log and last day observed.
+    covered : float
+        How long the data are, in the unit: the days between these two or, where they are not known, the largest T.
+    log : dict, optional
+        How the log was read: the options of `clvmodels.Transactions`.
+    """
+
+    unit: str
+    customers: int
+    observation_start: pd.Timestamp | None
+    observation_end: pd.Timestamp | None
+    covered: float
+    log: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, data: Summary) -> Self:
+        """What is kept of a summary."""
+        start, end = data.observation_start, data.observation_end
+        covered = float(data.table["T"].max())
+        if start is not None and end is not None:
+            covered = (end - start).days / unit_days(data.unit)
+        return cls(data.unit, len(data), start, end, covered, None if data.source is None else data.source.options)
+
 
 def checked_summary(data: Summary) -> Summary:
     """The data, if they are a summary."""
@@ -72,6 +116,13 @@ def checked_summary(data: Summary) -> Summary:
             "Summary(frame, unit=...)"
         )
     return data
+
+
+def summary_or_training(data: Summary | None, training: Summary | None) -> Summary:
+    """The data, if they are a summary; the training data where none are given."""
+    if data is None and training is None:
+        raise DataError("a loaded fit has no customers of its own; give it a summary, as in fit.predict(data, ...)")
+    return checked_summary(training if data is None else data)  # type: ignore[arg-type]
 
 
 def check_kind(kind: str, *known: str) -> None:
@@ -89,6 +140,10 @@ class Specification:
         return type(self) is type(other) and self.__dict__ == other.__dict__
 
     __hash__ = None  # type: ignore[assignment]
+
+    def options(self) -> dict[str, Any]:
+        """What it was built with: ``type(model)(**model.options())`` equals it."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and hasattr(type(self).results, name):
@@ -125,13 +180,10 @@ class Model(Specification):
             if not hasattr(prior, "logpdf"):
                 raise ValueError(f"the prior of {name!r} has no logpdf; use one such as scipy.stats.gamma(2)")
 
-    def options(self) -> dict[str, Any]:
-        """What the model was built with: ``type(model)(**model.options())`` equals it."""
-        return {"priors": self.priors}
-
     def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self.options().items() if value)
-        return f"{type(self).__name__}({given})"
+        priors = ", ".join(f"{name!r}: {prior_name(prior)}" for name, prior in self.priors.items())
+        options = self.options() | {"priors": f"{{{priors}}}" if priors else ""}
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in options.items() if value)})"
 
     @classmethod
     def log_likelihood(cls, *columns: Any, **params: Any) -> Any:
@@ -191,13 +243,27 @@ class Model(Specification):
             raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
         if not (isinstance(draws, (int, np.integer)) and draws >= 100):
             raise ValueError(f"draws must be a whole number, at least 100; got {draws!r}")
-        fit = self._estimate(data, self.fit_rows(data), method, new_seed() if seed is None else check_seed(seed), draws)
+        rows = self.fit_rows(data)
+        seed = new_seed() if seed is None else check_seed(seed)
+        fit: Fit = self.results(
+            model=self,
+            method=method,
+            seed=seed,
+            size=draws,
+            **self._estimate(rows, method, seed, draws),
+            origin=Origin.of(data),
+            data_hash=rows.hash(data.unit),
+            distinct_rows=len(rows.weights),
+            data=data,
+            rows=rows,
+        )
         way_out = "try method='map', or give more data" if method == "ml" else "the priors decide there"
         for problem in fit.optimum.problems:
             warnings.warn(f"{type(self).__name__}: {problem}; {way_out}", ConvergenceWarning, stacklevel=2)
         return fit
 
-    def _estimate(self, data: Summary, rows: Rows, method: Method, seed: int, draws: int) -> Fit:
+    def _estimate(self, rows: Rows, method: Method, seed: int, draws: int) -> dict[str, Any]:
+        """The fields of a fit that depend on the method."""
         formula = type(self).log_likelihood
         coordinates = Coordinates(self.params, self.scales(rows), self.priors)
         target = likelihood.Target(
@@ -207,26 +273,20 @@ class Model(Specification):
             prior=method != "ml",
         )
         optimum = likelihood.maximise(target, coordinates.start() if target.prior else np.zeros(len(self.params)))
-        sample = None
-        u = optimum.u[None]
+        u, sampling = optimum.u[None], None
         if method == "laplace":
             rng = generator(seed, "parameters", type(self).__name__)
             sample = laplace.sample(target, optimum.u, optimum.covariance, draws, rng)
             u = sample.u
+            sampling = {"k_hat": sample.k_hat, "effective_draws": sample.effective, "rounds": sample.rounds}
         at_mode = formula(*rows.columns, **coordinates.to_values(optimum.u[None]))
-        return self.results(
-            model=self,
-            data=data,
-            method=method,
-            seed=seed,
-            parameter_draws=coordinates.to_values(u),
-            log_likelihood=float((at_mode @ rows.weights).item()),
-            coordinates=coordinates,
-            optimum=optimum,
-            sample=sample,
-            size=draws,
-            rows=rows,
-        )
+        return {
+            "parameter_draws": coordinates.to_values(u),
+            "log_likelihood": float((at_mode @ rows.weights).item()),
+            "coordinates": coordinates,
+            "optimum": optimum,
+            "sampling": sampling,
+        }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -236,10 +296,10 @@ class Fit:
     Attributes
     ----------
     model : Model
-    data : Summary
-        The training data.
     method : {"ml", "map", "laplace"}
     seed : int
+    size : int
+        How many draws laplace makes, also for the intervals of an ml or map fit.
     parameter_draws : dict of ndarray, each (S, 1)
         One draw for ml and map.
     log_likelihood : float
@@ -248,33 +308,49 @@ class Fit:
         The parameters on the real line, in the data's own time and money.
     optimum : Optimum
         Where the search ended.
-    sample : Sample or None
-        The draws of laplace on that line.
-    size : int
-        How many draws laplace makes, also for the intervals of an ml or map fit.
-    rows : Rows
-        What the likelihood saw.
+    sampling : dict or None
+        How well laplace drew: `k_hat`, `effective_draws`, `rounds`. None for ml and map.
+    origin : Origin
+        What is known of the training data.
+    data_hash : str
+        Hash of what the likelihood saw: the distinct rows, their weights and the unit of time.
+    distinct_rows : int
+        How many they are.
+    data : Summary or None
+        The training data. A loaded fit has none: customers are not saved.
+    rows : Rows or None
+        What the likelihood saw; none, as the data.
+    saved_posterior : Fit or str or None
+        Of a loaded ml or map fit: its `posterior`, or why it has none.
     """
 
     model: Model
-    data: Summary
     method: Method
     seed: int
+    size: int
     parameter_draws: Parameters
     log_likelihood: float
     coordinates: Coordinates
     optimum: likelihood.Optimum
-    sample: laplace.Sample | None
-    size: int
-    rows: Rows = field(repr=False)
+    sampling: Mapping[str, float] | None
+    origin: Origin
+    data_hash: str
+    distinct_rows: int
+    data: Summary | None = None
+    rows: Rows | None = None
+    saved_posterior: Self | str | None = None
 
     @functools.cached_property
     def posterior(self) -> Self:
         """A fit with draws of the parameters: itself if it has them, else the Laplace approximation."""
-        if self.sample is not None:
+        if self.sampling is not None:
             return self
-        fit = self.model._estimate(self.data, self.rows, "laplace", self.seed, self.size)
-        return fit  # type: ignore[return-value]
+        if isinstance(self.saved_posterior, Fit):
+            return self.saved_posterior
+        if self.rows is None:
+            raise FitError(self.saved_posterior)
+        estimate = self.model._estimate(self.rows, "laplace", self.seed, self.size)
+        return dataclasses.replace(self, method="laplace", **estimate)
 
     @property
     def parameters(self) -> pd.DataFrame:
@@ -285,7 +361,7 @@ class Fit:
         """
         names = [param.name for param in self.model.params]
         tail = (1 - CONFIDENCE) / 2
-        if self.sample is not None:
+        if self.sampling is not None:
             values = np.column_stack([self.parameter_draws[name][:, 0] for name in names])
             lower, upper = np.quantile(values, [tail, 1 - tail], axis=0)
             estimate, error = values.mean(axis=0), values.std(axis=0, ddof=1)
@@ -312,7 +388,7 @@ class Fit:
     @property
     def bic(self) -> float:
         """Schwarz's criterion, k log(customers) - 2 log-likelihood, over all customers of the data."""
-        return len(self.model.params) * float(np.log(len(self.data))) - 2 * self.log_likelihood
+        return len(self.model.params) * float(np.log(self.origin.customers)) - 2 * self.log_likelihood
 
     @property
     def diagnostics(self) -> dict[str, Any]:
@@ -322,20 +398,20 @@ class Fit:
         parameters, of the direction that the data determine least; `k_hat`, `effective_draws` and `rounds` (of moving
         the proposals) belong to laplace.
         """
-        found: dict[str, Any] = {
+        return {
             "problems": list(self.optimum.problems),
             "iterations": self.optimum.iterations,
             "newton_decrement": self.optimum.decrement,
             "weakest_sd": self.optimum.weakest_sd,
-            "distinct_rows": len(self.rows.weights),
+            "distinct_rows": self.distinct_rows,
+            **(self.sampling or {}),
         }
-        if self.sample is not None:
-            found |= {
-                "k_hat": self.sample.k_hat,
-                "effective_draws": self.sample.effective,
-                "rounds": self.sample.rounds,
-            }
-        return found
+
+    def training_columns(self) -> tuple[NDArray, ...]:
+        """The columns that the likelihood saw, one row per customer, for a picture."""
+        if self.rows is None:
+            raise DataError("a picture needs the customers that the model was fitted to; a loaded fit has none")
+        return tuple(np.repeat(column, self.rows.weights.astype(int)) for column in self.rows.columns)
 
     def simulated_data(self, column: NDArray) -> list[Any]:
         """What `model.simulate` makes of a column (T, or x) of the training data, by up to 100 draws of the parameters.
@@ -349,17 +425,9 @@ class Fit:
             for s in draws
         ]
 
-    @property
-    def data_hash(self) -> str:
-        """Hash of what the likelihood saw: the distinct rows, their weights and the unit of time."""
-        digest = hashlib.sha256(self.data.unit.encode())
-        for column in (*self.rows.columns, self.rows.weights):
-            digest.update(np.ascontiguousarray(column).tobytes())
-        return digest.hexdigest()[:16]
-
     def __repr__(self) -> str:
         lines = [
-            f"{type(self.model).__name__} fitted by {self.method} to {counted(len(self.data), 'customer')}",
+            f"{type(self.model).__name__} fitted by {self.method} to {counted(self.origin.customers, 'customer')}",
             self.parameters.to_string(float_format=lambda value: f"{value:.4g}"),
             f"log-likelihood {self.log_likelihood:.3f}   AIC {self.aic:.1f}   BIC {self.bic:.1f}   seed {self.seed}",
             *(f"! {problem}" for problem in self.optimum.problems),

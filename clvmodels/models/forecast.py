@@ -23,7 +23,7 @@ from clvmodels import schema
 from clvmodels.data.summary import ALL, Segments, Summary
 from clvmodels.draws import blocks, check_interval, check_seed, generator, summarise
 from clvmodels.errors import AssumptionWarning, DataError, counted
-from clvmodels.models.base import Rows, checked_summary
+from clvmodels.models.base import Origin, Rows, summary_or_training
 from clvmodels.time import Horizon, horizon_days, unit_days
 
 IntervalOf = Literal["outcome", "mean"]
@@ -129,7 +129,9 @@ class Forecaster(Protocol):
     @property
     def model(self) -> Any: ...  # noqa: D102
     @property
-    def data(self) -> Summary: ...  # noqa: D102
+    def data(self) -> Summary | None: ...  # noqa: D102
+    @property
+    def origin(self) -> Origin: ...  # noqa: D102
     @property
     def method(self) -> str: ...  # noqa: D102
     @property
@@ -270,7 +272,7 @@ def new_customer(
     **worth: Any,
 ) -> pd.DataFrame:
     """One row for a customer acquired at the end of observation: a history of no repeats, observed for no time."""
-    known = fit.data
+    known = fit.origin
     index = pd.Index(["new customer"], name="customer")
     history = pd.DataFrame(0.0, index, ["frequency", "recency", "T", "monetary_value"])
     data = Summary(history, known.unit, known.observation_start, known.observation_end)
@@ -324,21 +326,13 @@ def _share(share: NDArray, clv: NDArray, axis: int) -> NDArray[np.float64]:
 
 def _tell_share(share: float, fit: Forecaster, frame: pd.DataFrame) -> None:
     """Say how much of all clv is later than the data are long; warn above half."""
-    span = f"{covered(fit.data) * unit_days(fit.data.unit):,.0f} days"
+    span = f"{fit.origin.covered * unit_days(fit.origin.unit):,.0f} days"
     sentence = (
         f"{share:.0%} of the clv lies more than {span} ahead, which is as long as the data: only the model says it"
     )
     frame.attrs["notes"].append(sentence)
     if share > 0.5:
         warnings.warn(f"{sentence}; a finite horizon shows how much is nearer", AssumptionWarning, stacklevel=4)
-
-
-def covered(data: Summary) -> float:
-    """How long the data are, in their unit: the period of observation or, where it is not known, the largest T."""
-    start, end = data.observation_start, data.observation_end
-    if start is None or end is None:
-        return float(data.table["T"].max())
-    return (end - start).days / unit_days(data.unit)
 
 
 def check_infinite(horizon: Horizon | None, discount_rate: float, interval: float | None, interval_of: str) -> None:
@@ -360,18 +354,19 @@ def _question(
     worth: dict[str, Any],
 ) -> tuple[Summary, float, dict[str, Any]]:
     """What is asked, checked: the data, the horizon in their unit, and the `attrs` that say what the answer is."""
-    data = fit.data if data is None else checked_summary(data)
+    data = summary_or_training(data, fit.data)
     check_interval(interval)
     if interval_of not in ("outcome", "mean"):
         raise ValueError(f"interval_of must be 'outcome' or 'mean'; got {interval_of!r}")
-    if data.unit != fit.data.unit:
-        raise DataError(f"the fit is in {fit.data.unit}s and the data are in {data.unit}s; use unit={fit.data.unit!r}")
+    unit = fit.origin.unit
+    if data.unit != unit:
+        raise DataError(f"the fit is in {unit}s and the data are in {data.unit}s; use unit={unit!r}")
     check_infinite(horizon, worth.get("discount_rate", 0.0), interval, interval_of)
     days = math.inf
     if horizon is not None:
         days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
     notes = []
-    if math.isfinite(days) and days > (known := covered(fit.data) * unit_days(data.unit)):
+    if math.isfinite(days) and days > (known := fit.origin.covered * unit_days(data.unit)):
         notes.append(
             f"the horizon of {days:,} days is longer than the data, {known:,.0f} days: only the model reaches so far"
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clvmodels.data.summary import Summary
 from clvmodels.draws import new_seed
 from clvmodels.models import forecast
-from clvmodels.models.base import Fit, Method, Specification, check_kind
+from clvmodels.models.base import Fit, Method, Origin, Specification, check_kind
 from clvmodels.models.forecast import Events, Forecast, IntervalOf
 from clvmodels.models.spend.base import SpendFit, SpendModel
 from clvmodels.models.transactions.base import TransactionFit, TransactionModel
@@ -51,9 +51,14 @@ class NonContractualCLVFit:
         return NonContractualCLVFit(self.model, self.transactions.posterior, self.spend.posterior)
 
     @property
-    def data(self) -> Summary:
-        """The training data."""
+    def data(self) -> Summary | None:
+        """The training data; a loaded fit has none."""
         return self.transactions.data
+
+    @property
+    def origin(self) -> Origin:
+        """What is known of the training data."""
+        return self.transactions.origin
 
     @property
     def method(self) -> Method:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clvmodels.data.summary import ALL, Segments, Summary
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted, examples
-from clvmodels.models.base import Specification, checked_summary
+from clvmodels.models.base import Origin, Specification, checked_summary, summary_or_training
 from clvmodels.models.forecast import described, memberships
 from clvmodels.time import UNIT_DAYS, Horizon, horizon_days, unit_days
 
@@ -61,21 +61,24 @@ class SimpleCLVFit:
     Attributes
     ----------
     model : SimpleCLV
-    data : Summary
-        The training data.
+    origin : Origin
+        What is known of the training data.
     figures : SimpleFigures, or dict of SimpleFigures by segment
         The numbers of the formula.
     transactions_per_year : float, or dict of float by segment
         Purchase days of a customer in a year, which the predictions count.
     notes : tuple of str
         What the figures rest on.
+    data : Summary or None
+        The training data. A loaded fit has none: customers are not saved.
     """
 
     model: SimpleCLV
-    data: Summary
+    origin: Origin
     figures: SimpleFigures | dict[Hashable, SimpleFigures]
     transactions_per_year: float | dict[Hashable, float]
     notes: tuple[str, ...]
+    data: Summary | None = None
 
     def summary(self) -> pd.DataFrame:
         """The figures and the purchase days of a customer in a year, one row per segment, or one for all customers."""
@@ -109,7 +112,7 @@ class SimpleCLVFit:
             If a customer's segment was not there when the figures were computed.
         """
         check_interval(interval)
-        data = self.data if data is None else checked_summary(data)
+        data = summary_or_training(data, self.data)
         days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
         age = data.table["T"].to_numpy() * unit_days(data.unit) / UNIT_DAYS["year"]
         summary, rows = self.summary(), self._rows(data)
@@ -148,7 +151,7 @@ class SimpleCLVFit:
         by : str, optional
             An attribute of the summary: before the row of all customers comes one for each of its values.
         """
-        data = self.data if data is None else checked_summary(data)
+        data = summary_or_training(data, self.data)
         index, members = memberships(data, by)
         table = self.predict(data, horizon=horizon, interval=interval)
         names = ["expected_transactions", "expected_revenue", "clv"]
@@ -279,8 +282,8 @@ class SimpleCLV(Specification):
         days_per_year = segments.sums(table["n_transactions"]) / customers / years
         per_year = dict(zip(segments.labels, days_per_year.tolist(), strict=True))
         if self.by is None:
-            return SimpleCLVFit(self, data, figures[ALL], per_year[ALL], tuple(notes))
-        return SimpleCLVFit(self, data, figures, per_year, tuple(notes))
+            return SimpleCLVFit(self, Origin.of(data), figures[ALL], per_year[ALL], tuple(notes), data)
+        return SimpleCLVFit(self, Origin.of(data), figures, per_year, tuple(notes), data)
 
 
 def _lifespans(data: Summary, segments: Segments, years: float) -> tuple[NDArray[np.float64], str]:

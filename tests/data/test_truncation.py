@@ -28,9 +28,7 @@ def shop():
 
 def test_customers_acquired_before_the_log_are_left_out_and_told():
     log = Transactions(shop(), **NAMED, acquired="since")
-    with pytest.warns(
-        DataWarning, match=r"2 customers with 17\.00 of revenue are older than the log .*: old, older"
-    ):
+    with pytest.warns(DataWarning, match=r"2 customers with 17\.00 of revenue are older than the log .*: old, older"):
         summary = log.summary()
     assert summary.table.index.tolist() == ["first", "late", "new"]
     assert summary.table.loc["new", "T"] == pytest.approx(81 / 7)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks
 from clvmodels.errors import DataError, DataWarning, counted
-from clvmodels.models.base import Fit, Model, Rows, check_kind, checked_summary
+from clvmodels.models.base import Fit, Model, Rows, check_kind, summary_or_training
 from clvmodels.params import Prior
 from clvmodels.plots.models import counts_against_model
 from clvmodels.schema import refuse
@@ -31,7 +31,7 @@ class SpendFit(Fit):
 
     def predict(self, data: Summary | None = None) -> pd.DataFrame:
         """Expected value of a future transaction of each customer, `expected_spend`, whenever it comes."""
-        data = self.data if data is None else checked_summary(data)
+        data = summary_or_training(data, self.data)
         rows = Rows.distinct(*self.model.arrays(data))
         size = len(next(iter(self.parameter_draws.values())))
         spend = np.concatenate(
@@ -58,7 +58,7 @@ class SpendFit(Fit):
             Where to draw; a new figure if not given.
         """
         check_kind(kind, "spend")
-        x, m_x = (np.repeat(column, self.rows.weights.astype(int)) for column in self.rows.columns)
+        x, m_x = self.training_columns()
         quantiles = np.quantile(m_x, np.linspace(0, 1, CLASSES + 1)[1:-1])
         borders = np.unique([float(f"{quantile:.3g}") for quantile in quantiles])  # round numbers
 
@@ -107,10 +107,6 @@ class SpendModel(Model):
         self.include_first = include_first
         if include_first:
             self.columns = (*self.columns, "first_value")
-
-    def options(self) -> dict[str, Any]:
-        """What the model was built with."""
-        return {"include_first": self.include_first, **super().options()}
 
     @property
     def transaction(self) -> str:

@@ -16,7 +16,7 @@ from clvmodels.draws import BLOCK_CELLS
 from clvmodels.errors import DataError, counted
 from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Model, Rows, check_kind
-from clvmodels.models.forecast import Events, Forecast, IntervalOf, covered
+from clvmodels.models.forecast import Events, Forecast, IntervalOf
 from clvmodels.plots.models import counts_against_model
 from clvmodels.time import Horizon
 
@@ -139,7 +139,7 @@ class TransactionFit(Fit):
             Where to draw; a new figure if not given.
         """
         check_kind(kind, "frequency")
-        x, _, T = self.model.arrays(self.data)
+        x, _, T = self.training_columns()
 
         def classes(frequency: NDArray) -> NDArray:
             return np.bincount(np.minimum(frequency, MANY).astype(int), minlength=MANY + 1)
@@ -165,7 +165,7 @@ class TransactionFit(Fit):
         # Each mean is a sum of expectations at some times.
         nodes: dict[str, tuple[NDArray, NDArray]] = {}
         if endless and rate is not None:
-            nodes |= {"dert": discount_nodes(t, rate), "within_data": discount_nodes(covered(self.data), rate)}
+            nodes |= {"dert": discount_nodes(t, rate), "within_data": discount_nodes(self.origin.covered, rate)}
         else:
             nodes["expected_transactions"] = discount_nodes(t, 0.0)
             if rate is not None:

@@ -1,0 +1,532 @@
+"""Save and load a fit: one zip of what was learnt, without the customers it was learnt from.
+
+`model.json` says what the fit is: the model and its arguments, the optimum, the facts of the data, the versions.
+`posterior.nc` (NetCDF) holds the draws of the parameters, in a group ``<part>/posterior`` with the dimensions chain and
+draw. The zip's comment is the SHA-256 of all bytes before it, which tells damage, not forgery. Nothing is compressed,
+so nothing can unpack to more than the file is; and nothing is run: models are looked up by name among those of this
+package, priors among the distributions of `scipy.stats`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import inspect
+import io
+import json
+import math
+import platform
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.stats.distributions import rv_frozen
+
+from clvmodels import __version__
+from clvmodels.draws import Parameters, check_seed
+from clvmodels.errors import DataError, FitError, brief, counted
+from clvmodels.files import check_targets, written_whole
+from clvmodels.inference.likelihood import Optimum
+from clvmodels.models import ALL
+from clvmodels.models.base import METHODS, Fit, Model, Origin, Specification
+from clvmodels.models.spend.base import SpendFit, SpendModel
+from clvmodels.models.transactions.base import TransactionFit
+from clvmodels.params import Coordinates
+from clvmodels.time import day, unit_days
+from clvmodels.value.noncontractual import NonContractualCLV, NonContractualCLVFit
+from clvmodels.value.simple import SimpleCLV, SimpleCLVFit, SimpleFigures
+
+SavedFit = NonContractualCLVFit | TransactionFit | SpendFit | SimpleCLVFit
+
+ENDING = ".clv"
+SCHEMA = 1
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # model.json of a schema -> that of the next
+LARGEST = 2**30  # bytes of a file that is read
+
+_MEMBERS = ["model.json", "posterior.nc"]
+_SEAL = 64  # bytes of the hash
+_SPECIFICATIONS: dict[str, type[Specification]] = {
+    known.__name__: known for known in (*ALL, NonContractualCLV, SimpleCLV)
+}
+
+
+def save(fit: SavedFit, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a fit to a file that `load` reads. Customers are not in it.
+
+    An ml or map fit is saved with the draws that its intervals need.
+
+    Parameters
+    ----------
+    fit : NonContractualCLVFit, SimpleCLVFit, TransactionFit or SpendFit
+    path : str or Path
+        Ends in ``.clv``, in a folder that exists.
+    overwrite : bool
+        Replace a file that is there. The old file stays as it is until the new one is complete.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    DataError
+        If something in the fit cannot be saved: a model that is not of this package, a prior that is not a continuous
+        distribution of `scipy.stats`, a number that is not finite.
+    ValueError
+        If the ending is another.
+    OSError
+        If the file exists and is not to be replaced, or cannot be written.
+    """
+    path = checked_model_path(path, overwrite=overwrite)
+    try:
+        content = _packed(fit)
+        _unpacked(content)  # what could not be loaded is not written
+    except (ValueError, TypeError) as error:
+        raise DataError(f"the fit cannot be saved: {error}") from error
+    with written_whole(path) as folder:
+        (folder / path.name).write_bytes(content)
+    return path
+
+
+def load(path: str | Path) -> SavedFit:
+    """Read a fit that `save` wrote.
+
+    It predicts for customers that it is given, ``fit.predict(data, ...)``, what the original did for the same ones and
+    seed.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    NonContractualCLVFit, SimpleCLVFit, TransactionFit or SpendFit
+        As it was saved; its `data` are None.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, of a newer version, or holds what no fit can hold.
+    OSError
+        If it may not be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    try:
+        if path.stat().st_size > LARGEST:
+            raise DataError(f"it is larger than {counted(LARGEST, 'byte')}")
+        return _unpacked(path.read_bytes())
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{path} cannot be loaded: {error}") from error
+
+
+def checked_model_path(path: str | Path, *, overwrite: bool) -> Path:
+    """The path, if `save` can write there; asked before work that takes long."""
+    path = Path(path)
+    if path.suffix != ENDING:
+        raise ValueError(f"{path} is no name of a saved fit, which ends in {ENDING}")
+    check_targets(path, overwrite=overwrite)
+    return path
+
+
+# The file
+
+
+def _packed(fit: SavedFit) -> bytes:
+    described, draws = _described(fit)
+    return _sealed({"model.json": json.dumps(described, indent=1).encode(), "posterior.nc": _netcdf(draws)})
+
+
+def _unpacked(content: bytes) -> SavedFit:
+    members = _opened(content)
+    described = _current(_parsed(members.get("model.json", b"")))
+    if sorted(members) != _MEMBERS:
+        raise DataError(f"its files are {', '.join(members)}, not {' and '.join(_MEMBERS)}")
+    return _restored(described, members["posterior.nc"])
+
+
+def _sealed(members: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.comment = bytes(_SEAL)
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    body = buffer.getvalue()[:-_SEAL]
+    return body + hashlib.sha256(body).hexdigest().encode()
+
+
+def _opened(content: bytes) -> dict[str, bytes]:
+    """The members of a file whose hash is right."""
+    if not content.startswith(b"PK\x03\x04"):
+        raise DataError("it is not a file of clvmodels.save")
+    if hashlib.sha256(content[:-_SEAL]).hexdigest().encode() != content[-_SEAL:]:
+        raise DataError("its hash is not that of its content: it is damaged, cut short, or was changed")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            found = archive.infolist()
+            if any(member.compress_type != zipfile.ZIP_STORED for member in found):
+                raise DataError("it is compressed, which clvmodels.save never does")
+            if len({member.filename for member in found}) < len(found):
+                raise DataError("it holds two files of one name")
+            return {member.filename: archive.read(member) for member in found}
+    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError) as error:
+        raise DataError(f"it cannot be read as a zip ({error})") from error
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"model.json is not JSON ({error})") from error
+    if not isinstance(parsed, dict):
+        raise DataError("model.json is not an object")
+    return parsed
+
+
+def _current(described: dict[str, Any]) -> dict[str, Any]:
+    """The description in the schema of this version."""
+    schema = _whole(described, "schema", least=1)
+    if schema > SCHEMA:
+        made_by = _get(_get(described, "versions", dict), "clvmodels", str)
+        raise DataError(
+            f"it was made by clvmodels {made_by} in schema {schema}, and clvmodels {__version__} reads up to schema "
+            f"{SCHEMA}; update clvmodels"
+        )
+    for older in range(schema, SCHEMA):
+        described = MIGRATIONS[older](described)
+    return described
+
+
+# A fit
+
+
+def _described(fit: SavedFit) -> tuple[dict[str, Any], dict[str, Parameters]]:
+    """What `model.json` says of a fit, and the draws of its parts."""
+    if not isinstance(fit, SavedFit):
+        raise DataError(f"it is a {type(fit).__name__}, not a fit")
+    described: dict[str, Any] = {
+        "schema": SCHEMA,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "clvmodels": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "scipy": scipy.__version__,
+            "pandas": pd.__version__,
+        },
+        "model": _encoded(fit.model),
+        "data": {
+            "unit": fit.origin.unit,
+            "customers": fit.origin.customers,
+            "observation_start": _date(fit.origin.observation_start),
+            "observation_end": _date(fit.origin.observation_end),
+            "covered": fit.origin.covered,
+            "log": None if fit.origin.log is None else _encoded_options(fit.origin.log),
+        },
+    }
+    if isinstance(fit, SimpleCLVFit):
+        described["figures"] = _encoded(fit.figures)
+        described["transactions_per_year"] = _encoded(fit.transactions_per_year)
+        return described | {"notes": list(fit.notes)}, {}
+    parts: tuple[Fit, ...] = (fit,) if isinstance(fit, Fit) else (fit.transactions, fit.spend)
+    models = (fit.model,) if isinstance(fit, Fit) else (fit.model.transactions, fit.model.spend)
+    if any(part.model != model or part.origin != fit.origin for part, model in zip(parts, models, strict=True)):
+        raise DataError("its parts are not from one call of NonContractualCLV(...).fit(data)")
+    draws = {}
+    described["parts"] = {}
+    for part in parts:
+        try:
+            drawn = part.posterior
+        except FitError as error:
+            posterior: Any = str(error)
+        else:
+            posterior = None if drawn is part else _described_estimate(drawn)
+            draws[_name(part.model)] = drawn.parameter_draws
+        described["parts"][_name(part.model)] = {
+            "seed": part.seed,
+            "size": part.size,
+            "data_hash": part.data_hash,
+            "distinct_rows": part.distinct_rows,
+            "scales": part.coordinates.scales,
+            "estimate": _described_estimate(part),
+            "posterior": posterior,  # of an ml or map fit, or why it has none
+        }
+    return described, draws
+
+
+def _name(model: Model) -> str:
+    return "spend" if isinstance(model, SpendModel) else "transactions"
+
+
+def _described_estimate(fit: Fit) -> dict[str, Any]:
+    optimum = dataclasses.asdict(fit.optimum)
+    return {
+        "method": fit.method,
+        "log_likelihood": fit.log_likelihood,
+        "optimum": optimum | {name: optimum[name].tolist() for name in ("u", "covariance")},
+        "sampling": fit.sampling,
+    }
+
+
+def _restored(described: dict[str, Any], draws: bytes) -> SavedFit:
+    model = _decoded(_get(described, "model", dict))
+    data = _get(described, "data", dict)
+    log = _get(data, "log", (dict, NoneType))
+    origin = Origin(
+        unit=_get(data, "unit", str),
+        customers=_whole(data, "customers", least=1),
+        observation_start=_day(data, "observation_start"),
+        observation_end=_day(data, "observation_end"),
+        covered=_number(data, "covered"),
+        log=None if log is None else {name: _decoded(given) for name, given in log.items()},
+    )
+    unit_days(origin.unit)
+    if isinstance(model, SimpleCLV):
+        figures = _decoded(_get(described, "figures", dict))
+        per_year = _decoded(_get(described, "transactions_per_year", (dict, float)))
+        for found, kind in ((figures, SimpleFigures), (per_year, float)):
+            if not all(isinstance(one, kind) for one in (found.values() if isinstance(found, dict) else [found])):
+                raise DataError("model.json holds figures that are none")
+        return SimpleCLVFit(model, origin, figures, per_year, _texts(described, "notes"))
+    parts = _get(described, "parts", dict)
+    if isinstance(model, NonContractualCLV):
+        both: Any = (_restored_part(parts, part, origin, draws) for part in (model.transactions, model.spend))
+        return NonContractualCLVFit(model, *both)
+    if isinstance(model, Model):
+        return _restored_part(parts, model, origin, draws)
+    raise DataError("model in model.json is none")
+
+
+def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: bytes) -> Any:
+    described = _get(parts, _name(model), dict)
+    scales, size = _get(described, "scales", dict), _whole(described, "size", least=1)
+    carried: dict[str, float] = {
+        param.carries: _number(scales, param.carries, above=0) for param in model.params if param.carries
+    }
+    coordinates = Coordinates(model.params, carried, model.priors)
+
+    def fit(estimate: dict[str, Any], saved_posterior: Fit | str | None = None) -> Fit:
+        optimum = _restored_optimum(_get(estimate, "optimum", dict), len(model.params))
+        sampling = _get(estimate, "sampling", (dict, NoneType))
+        if sampling is None and saved_posterior is None:
+            raise DataError("posterior in model.json is missing or of the wrong kind")
+        with np.errstate(all="ignore"):  # what overflows is refused
+            drawn = coordinates.to_values(optimum.u[None]) if sampling is None else _draws(draws, model, size)
+            _check_support(drawn, coordinates)
+        method = _get(estimate, "method", str)
+        if method not in METHODS:
+            raise DataError(f"method in model.json is {method!r}, not one of {', '.join(METHODS)}")
+        return model.results(
+            model=model,
+            method=method,
+            seed=check_seed(_get(described, "seed", int)),
+            size=size,
+            parameter_draws=drawn,
+            log_likelihood=_number(estimate, "log_likelihood"),
+            coordinates=coordinates,
+            optimum=optimum,
+            sampling=sampling and {name: _number(sampling, name) for name in sampling},
+            origin=origin,
+            data_hash=_get(described, "data_hash", str),
+            distinct_rows=_whole(described, "distinct_rows", least=1),
+            saved_posterior=saved_posterior,
+        )
+
+    posterior = _get(described, "posterior", (dict, str, NoneType))
+    return fit(_get(described, "estimate", dict), fit(posterior) if isinstance(posterior, dict) else posterior)
+
+
+def _restored_optimum(described: dict[str, Any], k: int) -> Optimum:
+    return Optimum(
+        u=_array(described, "u", (k,)),
+        covariance=_array(described, "covariance", (k, k)),
+        iterations=_whole(described, "iterations", least=0),
+        decrement=_number(described, "decrement"),
+        weakest_sd=_number(described, "weakest_sd"),
+        problems=_texts(described, "problems"),
+    )
+
+
+def _check_support(draws: Parameters, coordinates: Coordinates) -> None:
+    outside = ~np.isfinite(coordinates.to_u(draws))
+    for param, wrong in zip(coordinates.params, outside.sum(axis=0), strict=True):
+        if wrong:
+            raise DataError(
+                f"the parameter {param.name} is not finite, or not above its bound, in {counted(int(wrong), 'draw')}"
+            )
+
+
+# Draws
+
+
+def _netcdf(parts: Mapping[str, Parameters]) -> bytes:
+    import h5netcdf
+
+    buffer = io.BytesIO()
+    with h5netcdf.File(buffer, "w") as file:
+        for name, draws in parts.items():
+            group = file.create_group(f"{name}/posterior")
+            size = len(next(iter(draws.values())))
+            group.dimensions = {"chain": 1, "draw": size}
+            group.create_variable("chain", ("chain",), data=np.arange(1))
+            group.create_variable("draw", ("draw",), data=np.arange(size))
+            for param, values in draws.items():
+                group.create_variable(param, ("chain", "draw"), data=values.reshape(1, size))
+    return buffer.getvalue()
+
+
+def _draws(content: bytes, model: Model, size: int) -> Parameters:
+    """The draws of a model's parameters, each (S, 1)."""
+    import h5netcdf
+
+    names = [param.name for param in model.params]
+    expected = f"{counted(size, 'draw')} of {', '.join(names)}"
+    if 8 * size * len(names) > len(content):
+        raise DataError(f"posterior.nc is too small for {expected}")
+    try:
+        with h5netcdf.File(io.BytesIO(content), "r") as file:
+            variables = file[f"{_name(model)}/posterior"].variables
+            shapes = {name: (found.dimensions, found.shape, found.dtype) for name, found in variables.items()}
+            shape = (("chain", "draw"), (1, size), np.dtype(float))
+            if any(shapes.get(name) != shape for name in names) or shapes.keys() - {"chain", "draw", *names}:
+                raise DataError(f"it holds {', '.join(shapes) or 'nothing'}, not {expected}")
+            return {name: np.asarray(variables[name][...]).reshape(size, 1) for name in names}
+    except Exception as error:
+        raise DataError(f"posterior.nc cannot be read: {error}") from error
+
+
+# Arguments of models and options of logs: as JSON, and what it does not know as an object that says its kind
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, (datetime.datetime, np.datetime64)):
+        return {"kind": "time", "text": pd.Timestamp(value).isoformat()}
+    if isinstance(value, datetime.date):
+        return {"kind": "date", "text": value.isoformat()}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, list):
+        return [_encoded(item) for item in value]
+    if isinstance(value, tuple):
+        return {"kind": "tuple", "items": _encoded(list(value))}
+    if isinstance(value, Mapping):
+        return {"kind": "mapping", "items": [[_encoded(key), _encoded(item)] for key, item in value.items()]}
+    if isinstance(value, SimpleFigures):
+        return {"kind": "figures", "figures": dataclasses.asdict(value)}
+    name = type(value).__name__
+    if _SPECIFICATIONS.get(name) is type(value):
+        return {"kind": "model", "name": name, "arguments": _encoded_options(value.options())}
+    if isinstance(value, Specification):
+        raise DataError(f"{name} is not a model of clvmodels, and would not be found again")
+    if isinstance(value, rv_frozen):
+        args, kwds = _encoded(list(value.args)), _encoded_options(value.kwds)
+        prior = {"kind": "prior", "name": value.dist.name, "args": args, "kwds": kwds}
+        numbers = all(isinstance(number, (int, float)) for number in (*args, *kwds.values()))
+        if numbers and type(_decoded(prior).dist) is type(value.dist) and _decoded(prior).support() == value.support():
+            return prior
+    raise DataError(f"a {name} cannot be saved; a prior can, if it is a distribution such as scipy.stats.gamma(2)")
+
+
+def _encoded_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _encoded(given) for name, given in options.items()}
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DataError(f"model.json holds {value}, which is not finite")
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kind = _get(value, "kind", str)
+    if kind == "tuple":
+        return tuple(_decoded(_get(value, "items", list)))
+    if kind == "mapping":
+        return dict(_decoded(_get(value, "items", list)))
+    if kind == "time":
+        return pd.Timestamp(_get(value, "text", str))
+    if kind == "date":
+        return datetime.date.fromisoformat(_get(value, "text", str))
+    if kind == "figures":
+        figures = _get(value, "figures", dict)
+        return SimpleFigures(
+            **{field.name: _number(figures, field.name) for field in dataclasses.fields(SimpleFigures)}
+        )
+    if kind == "model":
+        return _decoded_model(_get(value, "name", str), _decoded_options(_get(value, "arguments", dict)))
+    if kind == "prior":
+        known = getattr(stats, _get(value, "name", str), None)
+        if isinstance(known, stats.rv_continuous):
+            return known(*_decoded(_get(value, "args", list)), **_decoded_options(_get(value, "kwds", dict)))
+        raise DataError(f"{value['name']!r} is not a continuous distribution of scipy.stats")
+    raise DataError(f"model.json holds an unknown kind of value, {brief(kind)!r}")
+
+
+def _decoded_options(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: _decoded(given) for name, given in options.items()}
+
+
+def _decoded_model(name: str, arguments: dict[str, Any]) -> Specification:
+    if name not in _SPECIFICATIONS:
+        raise DataError(f"clvmodels {__version__} has no model {brief(name)!r}; update it if the file is newer")
+    known = _SPECIFICATIONS[name]
+    unknown = arguments.keys() - inspect.signature(known).parameters.keys()
+    if unknown:
+        raise DataError(f"{name} of clvmodels {__version__} has no {min(unknown)}=; update it if the file is newer")
+    return known(**arguments)
+
+
+# Entries of model.json, checked
+
+
+def _get(record: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
+    value = record.get(name, ...)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise DataError(f"{name} in model.json is missing or of the wrong kind")
+    return value
+
+
+def _number(record: dict[str, Any], name: str, above: float = -math.inf) -> float:
+    value = _get(record, name, (int, float))
+    if not (math.isfinite(value) and value > above):
+        raise DataError(f"{name} in model.json is {value}, which cannot be")
+    return value
+
+
+def _whole(record: dict[str, Any], name: str, least: int) -> int:
+    value = _get(record, name, int)
+    if value < least:
+        raise DataError(f"{name} in model.json is {value}, which cannot be")
+    return value
+
+
+def _texts(record: dict[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(map(str, _get(record, name, list)))
+
+
+def _array(record: dict[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    values = np.array(_get(record, name, list), float)
+    if values.shape != shape or not np.isfinite(values).all():
+        raise DataError(f"{name} in model.json is not finite or not of the shape {shape}")
+    return values
+
+
+def _date(date: pd.Timestamp | None) -> str | None:
+    return None if date is None else f"{date:%Y-%m-%d}"
+
+
+def _day(record: dict[str, Any], name: str) -> pd.Timestamp | None:
+    value = _get(record, name, (str, NoneType))
+    return None if value is None else day(value, name)
