@@ -45,7 +45,9 @@ Until = Annotated[str | None, typer.Option(help="Last day observed (the last dat
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 
 # An option as the sentences of the package write it, such as `until=` or `method='map'`, but not within a path.
-_OPTION = re.compile(r"(?<![^\s(])(date_format|bad_rows|refunds|value|until|method|overwrite)=(?:True\b)?(?=(['\w])?)")
+_OPTION = re.compile(
+    r"(?<![^\s(])(date_format|bad_rows|refunds|value|until|horizon|discount_rate|method|overwrite)=(?:True\b)?(?=(['\w])?)"
+)
 
 
 def main() -> None:
@@ -154,7 +156,7 @@ def predict(
         str, typer.Option(help="day, week, month or year; the predictions do not depend on it.", metavar="UNIT")
     ] = "week",
     horizon: Annotated[
-        str, typer.Option(help="How far to predict: '39 weeks', '6 months' or a date.", metavar="HORIZON")
+        str, typer.Option(help="How far to predict: '39 weeks', '6 months', a date, or infinite.", metavar="HORIZON")
     ] = "1 year",
     interval: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.9,
     margin: Annotated[float, typer.Option(help="Share of revenue that is earned.")] = 1.0,
@@ -178,7 +180,7 @@ def predict(
             value=value,
             unit=unit,
             until=until,
-            horizon=horizon,
+            horizon=None if horizon.lower() == "infinite" else horizon,
             interval=interval,
             margin=margin,
             discount_rate=discount_rate,
@@ -273,9 +275,12 @@ def _show_prediction(prediction: Prediction) -> None:
     rows = [
         [name, f"{total[mean]:,.0f}", f"{total[f'{name}_lower']:,.0f} to {total[f'{name}_upper']:,.0f}"]
         for name, mean in {"transactions": "expected_transactions", "revenue": "expected_revenue", "clv": "clv"}.items()
+        if mean in total
     ]
-    days, people = counted(attrs["horizon_days"], "day"), counted(len(prediction.table), "customer")
-    title = f"{days} after {attrs['observation_end']}, until {attrs['horizon_end']}: {people} together"
+    period, until = "All time", ""
+    if attrs["horizon"] != "infinite":
+        period, until = counted(attrs["horizon_days"], "day"), f", until {attrs['horizon_end']}"
+    title = f"{period} after {attrs['observation_end']}{until}: {counted(len(prediction.table), 'customer')} together"
     _show(title, ["", "expected", f"{attrs['interval']:.0%} interval"], rows)
     _say(f"clv: {attrs['margin']:.0%} of the revenue, discounted at {attrs['discount_rate']:.1%} a year")
     for note in attrs["notes"]:

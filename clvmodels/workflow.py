@@ -21,6 +21,7 @@ from clvmodels.errors import DataError, counted
 from clvmodels.evaluation.metrics import compare
 from clvmodels.export import checked_path, export
 from clvmodels.models.base import Method
+from clvmodels.models.forecast import check_infinite
 from clvmodels.models.spend.gamma_gamma import GammaGamma
 from clvmodels.models.transactions.bgnbd import BGNBD
 from clvmodels.time import Horizon, horizon_days
@@ -57,7 +58,7 @@ class Prediction:
     Parameters
     ----------
     table : DataFrame
-        One row per customer: `clvmodels.schema.PREDICTIONS`.
+        One row per customer: `clvmodels.schema.PREDICTIONS`, over an infinite horizon `INFINITE_HORIZON`.
     total : DataFrame
         All customers together, in one row; its interval is not the sum of theirs.
     file : Path
@@ -164,7 +165,7 @@ def predict(
     value: str | Sequence[str],
     unit: str = "week",
     until: Day | None = None,
-    horizon: Horizon = "1 year",
+    horizon: Horizon | None = "1 year",
     interval: float = 0.9,
     margin: float = 1.0,
     discount_rate: float = 0.0,
@@ -185,8 +186,9 @@ def predict(
         Unit of time of the fit and of a horizon that is a bare number; the predictions do not depend on it.
     until : date, optional
         End of observation, inclusive; default: the last date in the log.
-    horizon : str, number, date or timedelta
-        How far to predict: ``"39 weeks"``, ``"1 year"``, an end date, or a number of `unit`.
+    horizon : str, number, date, timedelta or None
+        How far to predict: ``"39 weeks"``, ``"1 year"``, an end date, or a number of `unit`. None, on the command line
+        "infinite", is without end, which needs a discount rate.
     interval : float
         Coverage of the predictive intervals, in (0, 1).
     margin : float
@@ -219,14 +221,16 @@ def predict(
     file = checked_path(output, overwrite=overwrite)
     check_interval(interval)
     model = NonContractualCLV(BGNBD(), GammaGamma(), margin=margin, discount_rate=discount_rate)
+    check_infinite(horizon, discount_rate, interval, "outcome")
     progress("Read the log")
     transactions = Transactions(source, value=value, **log)
-    if log["customer"].lower() in schema.PREDICTIONS:
+    if log["customer"].lower() in schema.PREDICTED:
         raise DataError(f"customer column {log['customer']!r} has the name of a predicted column; rename it")
     if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in _files(source)}:
         raise ValueError(f"output {file} is the log itself; choose another name")
     customers = transactions.summary(unit=unit, until=until)
-    horizon_days(horizon, unit=unit, observation_end=customers.observation_end)
+    if horizon is not None:
+        horizon_days(horizon, unit=unit, observation_end=customers.observation_end)
     progress(f"Fit {counted(len(customers), 'customer')}")
     fit = model.fit(customers, method=method, seed=seed)
     progress("Predict each customer")

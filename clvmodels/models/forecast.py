@@ -289,7 +289,7 @@ def _tell_share(share: float, fit: Forecaster, frame: pd.DataFrame) -> None:
     """Say how much of all clv is later than the data are long; warn above half."""
     span = f"{covered(fit.data) * unit_days(fit.data.unit):,.0f} days"
     sentence = (
-        f"{share:.0%} of the clv lies more than {span} ahead, which is as long as the data: only the model says it"
+        f"{share:.0%} of the clv lies more than {span} ahead, further than the data are long: only the model says it"
     )
     frame.attrs["notes"].append(sentence)
     if share > 0.5:
@@ -309,7 +309,8 @@ def check_infinite(horizon: Horizon | None, discount_rate: float, interval: floa
     if horizon is None and not discount_rate and interval and interval_of == "outcome":
         raise ValueError(
             "an infinite horizon has no interval of the outcome without discounting, because no simulation reaches its "
-            "end; give a discount rate (discount_rate=0.10), a finite horizon (horizon='1 year') or interval_of='mean'"
+            "end; give a discount rate (discount_rate=0.10) or a finite horizon (horizon='1 year'), or ask for the "
+            "interval of the mean"
         )
 
 
@@ -336,7 +337,7 @@ def _question(
     notes = []
     if math.isfinite(days) and days > (known := covered(fit.data) * unit_days(data.unit)):
         notes.append(
-            f"the horizon of {days:,} days is longer than the data, {known:,.0f} days: only the model reaches so far"
+            f"the horizon of {days:,} days is longer than the data, {known:,.0f} days: only the model goes so far"
         )
     if worth.get("margin") == 1:
         notes.append("margin 1: clv is discounted revenue, not profit")

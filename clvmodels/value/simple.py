@@ -74,15 +74,17 @@ class SimpleCLVFit:
     transactions_per_year: float
     notes: tuple[str, ...]
 
-    def predict(self, data: Summary | None = None, *, horizon: Horizon, interval: float | None = None) -> pd.DataFrame:
+    def predict(
+        self, data: Summary | None = None, *, horizon: Horizon | None, interval: float | None = None
+    ) -> pd.DataFrame:
         """Customer value x min(horizon, lifespan left) for each customer.
 
         Parameters
         ----------
         data : Summary, optional
             The training data if not given.
-        horizon : str, number, date or timedelta
-            As for every model.
+        horizon : str, number, date, timedelta or None
+            As for every model. None is the lifespan left.
         interval : float, optional
             The formula has no distribution: no columns come of it, and ``attrs["notes"]`` says so.
 
@@ -93,7 +95,9 @@ class SimpleCLVFit:
         """
         check_interval(interval)
         data = self.data if data is None else checked_summary(data)
-        days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
+        days = math.inf
+        if horizon is not None:
+            days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
         age = data.table["T"].to_numpy() * unit_days(data.unit) / UNIT_DAYS["year"]
         years = np.minimum(days / UNIT_DAYS["year"], np.maximum(self.figures.lifespan - age, 0.0))
         revenue = self.figures.customer_value * years
@@ -111,7 +115,9 @@ class SimpleCLVFit:
         table.attrs.update({"model": repr(self.model), **described(data, horizon, days), "notes": notes})
         return table
 
-    def total(self, data: Summary | None = None, *, horizon: Horizon, interval: float | None = None) -> pd.DataFrame:
+    def total(
+        self, data: Summary | None = None, *, horizon: Horizon | None, interval: float | None = None
+    ) -> pd.DataFrame:
         """All customers together, in one row; arguments as in `predict`."""
         table = self.predict(data, horizon=horizon, interval=interval)
         sums = table[["expected_transactions", "expected_revenue", "clv"]].sum()

@@ -43,7 +43,7 @@ def test_attrs_say_how_a_table_was_made(fits):
     }  # fmt: skip
     assert expected.items() <= table.attrs.items()
     assert table.attrs["notes"] == [
-        "the horizon of 365 days is longer than the data, 272 days: only the model reaches so far",
+        "the horizon of 365 days is longer than the data, 272 days: only the model goes so far",
         "margin 1: clv is discounted revenue, not profit",
         "intervals: draws of the parameters from the Laplace approximation",
     ]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clvmodels.draws import BLOCK_CELLS
 from clvmodels.errors import DataError, counted
 
-_FEWEST, _MOST = 100, 1000  # resampled and simulated data sets
+_FEWEST, _MOST = 100, 500  # resampled and simulated data sets
 
 
 @dataclass(frozen=True, repr=False)
