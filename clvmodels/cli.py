@@ -79,8 +79,8 @@ SEGMENTS_SHOWN = 10
 
 # An option as the sentences of the package write it, such as `until=` or `method='map'`, but not within a path.
 _NAMES = (
-    "customer|date|value|date_format|bad_rows|refunds|acquired|first_seen_after|until|unit|method|model|save|max_age|"
-    "overwrite"
+    "customer|date|value|date_format|bad_rows|refunds|acquired|first_seen_after|until|unit|horizon|discount_rate|"
+    "method|model|save|max_age|overwrite"
 )
 _OPTION = re.compile(rf"(?<![^\s(])({_NAMES})=(?:True\b)?(?=(['\w])?)")
 
@@ -206,7 +206,7 @@ def predict(
         ),
     ] = None,
     horizon: Annotated[
-        str, typer.Option(help="How far to predict: '39 weeks', '6 months' or a date.", metavar="HORIZON")
+        str, typer.Option(help="How far to predict: '39 weeks', '6 months', a date, or infinite.", metavar="HORIZON")
     ] = "1 year",
     interval: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.9,
     margin: Annotated[
@@ -256,7 +256,7 @@ def predict(
             by=by,
             unit=unit,
             until=until,
-            horizon=horizon,
+            horizon=None if horizon.lower() == "infinite" else horizon,
             interval=interval,
             margin=_number_or_column(margin),
             discount_rate=discount_rate,
@@ -367,9 +367,12 @@ def _show_prediction(prediction: Prediction) -> None:
     rows = [
         [name, f"{total[mean]:,.0f}", f"{total[f'{name}_lower']:,.0f} to {total[f'{name}_upper']:,.0f}"]
         for name, mean in {"transactions": "expected_transactions", "revenue": "expected_revenue", "clv": "clv"}.items()
+        if mean in total
     ]
-    days, people = counted(attrs["horizon_days"], "day"), counted(len(prediction.table), "customer")
-    title = f"{days} after {attrs['observation_end']}, until {attrs['horizon_end']}: {people} together"
+    period, until = "All time", ""
+    if "horizon_days" in attrs:
+        period, until = counted(attrs["horizon_days"], "day"), f", until {attrs['horizon_end']}"
+    title = f"{period} after {attrs['observation_end']}{until}: {counted(len(prediction.table), 'customer')} together"
     _show(title, ["", "expected", f"{attrs['interval']:.0%} interval"], rows)
     if len(prediction.total) > 1:
         _show_segments(prediction.total)
@@ -393,13 +396,14 @@ def _show_segments(total: pd.DataFrame) -> None:
         [
             brief(label, 24),
             f"{row['customers']:,.0f}",
-            f"{row['expected_revenue']:,.0f}",
+            *([f"{row['expected_revenue']:,.0f}"] if "expected_revenue" in total else []),
             f"{row['clv']:,.0f}",
             f"{row['clv_lower']:,.0f} to {row['clv_upper']:,.0f}",
         ]
         for label, row in shown.iterrows()
     ]
-    header = ["", "customers", "revenue", "clv", f"{total.attrs['interval']:.0%} interval"]
+    revenue = ["revenue"] if "expected_revenue" in total else []
+    header = ["", "customers", *revenue, "clv", f"{total.attrs['interval']:.0%} interval"]
     largest = f", the {len(shown)} largest of {len(segments):,}" if len(others) else ""
     _show(f"By {total.index.name}{largest}", header, rows)
     if len(others):

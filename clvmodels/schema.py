@@ -67,6 +67,20 @@ PREDICTIONS: dict[str, Column] = {
     "clv_upper": Column("upper end of it", "money"),
 }
 
+# Over an infinite horizon these two take the place of what would be infinite or say nothing: p_purchase, the expected
+# and the interval of transactions and of revenue.
+INFINITE_HORIZON: dict[str, Column] = {
+    "dert": Column(
+        "discounted expected residual transactions: mean number of all future transactions, each discounted to the end "
+        "of observation",
+        "count",
+    ),
+    "clv_beyond_data": Column(
+        "share of the clv that is later than as much time again as the data cover: only the model says it", "share"
+    ),
+}
+PREDICTED = {*PREDICTIONS, *INFINITE_HORIZON}
+
 
 def check_summary(table: pd.DataFrame) -> None:
     """Raise `DataError` if a summary breaks a rule: one sentence with column, count and example ids."""

@@ -21,7 +21,7 @@ from clvmodels.errors import DataError, StaleDataError, counted
 from clvmodels.evaluation.metrics import compare
 from clvmodels.export import checked_path, export
 from clvmodels.models.base import Method
-from clvmodels.models.forecast import memberships
+from clvmodels.models.forecast import check_infinite, memberships
 from clvmodels.models.spend.gamma_gamma import GammaGamma
 from clvmodels.models.transactions.bgnbd import BGNBD
 from clvmodels.persistence import checked_model_path, load
@@ -63,7 +63,8 @@ class Prediction:
     Parameters
     ----------
     table : DataFrame
-        One row per customer: `clvmodels.schema.PREDICTIONS`, then the attributes.
+        One row per customer: `clvmodels.schema.PREDICTIONS`, over an infinite horizon `INFINITE_HORIZON`, then the
+        attributes.
     total : DataFrame
         One row per segment, if asked for, and a last one for all customers together; its interval is not the sum of
         theirs.
@@ -187,7 +188,7 @@ def predict(
     by: str | None = None,
     unit: str | None = None,
     until: Day | None = None,
-    horizon: Horizon = "1 year",
+    horizon: Horizon | None = "1 year",
     interval: float = 0.9,
     margin: Margin | None = None,
     discount_rate: float | None = None,
@@ -216,8 +217,9 @@ def predict(
         Unit of time of the fit and of a horizon that is a bare number; the predictions do not depend on it.
     until : date, optional
         End of observation, inclusive; default: the last date in the log.
-    horizon : str, number, date or timedelta
-        How far to predict: ``"39 weeks"``, ``"1 year"``, an end date, or a number of `unit`.
+    horizon : str, number, date, timedelta or None
+        How far to predict: ``"39 weeks"``, ``"1 year"``, an end date, or a number of `unit`. None, on the command line
+        "infinite", is without end, which needs a discount rate.
     interval : float
         Coverage of the predictive intervals, in (0, 1).
     margin : float, str or mapping, optional
@@ -276,6 +278,8 @@ def predict(
         progress(f"Load {model}")
         fit = _loaded(model)
         options = {**(fit.origin.log or {}), **options}
+    rate = fit.model.discount_rate if fit and discount_rate is None else wanted.discount_rate
+    check_infinite(horizon, rate, interval, "outcome")
     worth = margin if margin is not None else fit.model.margin if fit else 1.0
     named = [*options.get("attributes", ()), *_list(attribute), *filter(None, (by, margin_attribute(worth)))]
     options["attributes"] = [*dict.fromkeys(named)]
@@ -283,7 +287,7 @@ def predict(
         raise ValueError(f"{' and '.join(missing)} must be given: the columns of the log; only a saved fit knows them")
     progress("Read the log")
     transactions = Transactions(source, **options)
-    if options["customer"].lower() in schema.PREDICTIONS:
+    if options["customer"].lower() in schema.PREDICTED:
         raise DataError(f"customer column {options['customer']!r} has the name of a predicted column; rename it")
     if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in _files(source)}:
         raise ValueError(f"output {file} is the log itself; choose another name")
@@ -292,7 +296,8 @@ def predict(
     if oldest is not None and newest < oldest:
         age = counted((_today() - newest).days, "day")
         raise StaleDataError(f"the newest order is of {newest:%Y-%m-%d}, {age} ago, older than max_age={max_age!r}")
-    horizon_days(horizon, unit=customers.unit, observation_end=customers.observation_end)
+    if horizon is not None:
+        horizon_days(horizon, unit=customers.unit, observation_end=customers.observation_end)
     margins(worth, customers)
     memberships(customers, by)
     if fit is None:

@@ -10,6 +10,7 @@ from conftest import in_units, quietly, simulated_shop
 from scipy import stats
 
 import clvmodels as clv
+from clvmodels.discounting import discount_nodes
 from clvmodels.models import ALL, BGNBD, GammaGamma
 from clvmodels.models.base import METHODS
 from clvmodels.models.spend.base import SpendModel
@@ -180,6 +181,46 @@ def test_the_average_conditional_expectation_is_the_unconditional_increment(mode
     assert_within(expected.mean(), expected[:, None], both - first)
 
 
+@transaction_models
+def test_simulated_futures_have_the_discounted_mean_of_the_formula(model):
+    rows = EDGES[TransactionModel][:, :6]
+    params = {name: np.full((20_000, 1), value) for name, value in TRUTH[model].items()}
+    rate = 0.05
+    # What comes after exp(-rate t) = 1e-6 is less than a millionth of the whole, because rates of purchase fall.
+    counts, times = model.simulate_future(np.random.default_rng(8), np.log(1e6) / rate, *rows, **params)
+    cell = np.repeat(np.arange(counts.size), counts.ravel())
+    discounted = np.bincount(cell, np.exp(-rate * times), minlength=counts.size).reshape(counts.shape)
+    assert_within(discounted.mean(axis=0), discounted, model.dert(*rows, rate, **TRUTH[model]))
+
+
+@transaction_models
+def test_dert_lies_between_its_limits(model):
+    rows, draws = EDGES[TransactionModel], draws_of(model, 5)
+    rates = [1e-6, 0.002, 0.1, 10, 1e9]
+    dert = [model.dert(*rows, rate, **draws) for rate in rates]
+    assert all(value.shape == (5, rows.shape[1]) and np.isfinite(value).all() for value in dert)
+    assert all((later <= earlier).all() for earlier, later in itertools.pairwise(dert))
+    # The rate of now, where nothing else counts; within a year, at least what the year brings at its last price.
+    now = model.conditional_expected_transactions(1e-9, *rows, **draws) / 1e-9
+    np.testing.assert_allclose(1e9 * dert[-1], now, rtol=1e-4)
+    year = model.conditional_expected_transactions(52.0, *rows, **draws)
+    assert (dert[1] >= np.exp(-0.002 * 52) * year * (1 - 1e-9)).all()
+    ever = model.conditional_expected_transactions(np.inf, *rows[:, :7], **draws)
+    assert (dert[0][:, :7] < ever).all()
+
+
+@transaction_models
+def test_dert_of_an_average_customer_is_what_is_left_of_a_new_one(model):
+    # Averaged over histories: all discounted transactions of a new customer less those of the first 39 weeks.
+    T, rate = np.full(60_000, 39.0), 0.01
+    x, t_x = model.simulate(np.random.default_rng(9), T, **TRUTH[model])
+    expected = model.dert(x, t_x, T, rate, **TRUTH[model])
+    times, weights = discount_nodes(39.0, rate)
+    first = sum(w * model.expected_transactions_new(t, **TRUTH[model]) for t, w in zip(times, weights, strict=True))
+    left = (model.dert(0, 0, 0, rate, **TRUTH[model]) - first) * np.exp(rate * 39)
+    assert_within(expected.mean(), expected[:, None], left)
+
+
 @spend_models
 def test_simulated_spend_has_the_mean_of_the_formula(model):
     x, m_x = np.array([0.0, 1, 7]), np.array([0.0, 35, 71])
@@ -216,6 +257,21 @@ def test_the_variance_of_a_total_is_the_sum_of_variances(model, shop):
     )  # fmt: skip
     width = np.diff(total[["transactions_lower", "transactions_upper"]].to_numpy()).item()
     assert width < 2.5 * np.sqrt(30 * alone)
+
+
+@transaction_models
+@every_method
+def test_a_new_customer_is_one_without_a_history(model, method, shop):
+    fit = quietly(model().fit, shop, method=method, seed=3)
+    alone, counted = (
+        fit.new_customer(horizon=39, include_first_transaction=first, interval=0.9) for first in (False, True)
+    )
+    formula = model.expected_transactions_new(39.0, **fit.parameter_draws).mean()
+    assert alone["expected_transactions"].item() == pytest.approx(formula, rel=1e-12)
+    pd.testing.assert_frame_equal(counted, alone + 1)  # the mean, and both ends: the rest is equally random
+    mean = fit.new_customer(horizon=39, interval=0.9, interval_of="mean")
+    draws = np.sort(1 + model.expected_transactions_new(39.0, **fit.posterior.parameter_draws)[:, 0])
+    np.testing.assert_allclose(mean[["transactions_lower", "transactions_upper"]], [[draws[49], draws[949]]])
 
 
 # Fits
@@ -303,6 +359,16 @@ def test_a_sharp_prior_decides_and_is_in_the_units_of_the_user(model, shop):
         for unit in ("week", "day"):
             fit = quietly(model(priors={param.name: prior}).fit, in_units(shop, unit=unit), method="map")
             assert fit.parameters.loc[param.name, "estimate"] == pytest.approx(centre, rel=1e-3)
+
+
+@every_model
+def test_a_model_is_known_by_its_options(model):
+    for options in ({}, {"priors": {model.params[0].name: stats.gamma(2)}}):
+        made = model(**options)
+        assert made == model(**made.options())
+        assert (made == model()) == (not options)
+    assert repr(model()) == f"{model.__name__}()"
+    assert model() != "a model"
 
 
 @every_model

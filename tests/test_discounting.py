@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import integrate
+from scipy import integrate, special
 
 from clvmodels.discounting import discount_nodes
 from clvmodels.models import BGNBD
@@ -41,6 +41,33 @@ def test_purchases_of_bgnbd(weeks, tolerance, x, T):
     )
     exact = np.exp(-rate * weeks) * alive(weeks) + rate * tail
     assert discounted(alive, weeks, rate) == pytest.approx(exact, rel=tolerance)
+
+
+@pytest.mark.parametrize("rate", [1e-6, 0.002, 1.0])
+@pytest.mark.parametrize("decay", [0.0, 1e-7, 0.01, 5.0, 1e4])
+def test_an_infinite_stream_that_fades(rate, decay):
+    # dE = exp(-decay t) dt, from one that never fades to one that is over at once.
+    expectation = lambda t: -np.expm1(-decay * t) / decay if decay else t  # noqa: E731
+    assert discounted(expectation, np.inf, rate) == pytest.approx(1 / (rate + decay), rel=1e-9)
+
+
+@pytest.mark.parametrize("power", [0.03, 0.2, 0.5, 1.0])
+def test_an_infinite_stream_that_never_ends(power):
+    # As E rises where some customers never leave: rate x the integral of exp(-rate t) t^power.
+    exact = special.gamma(power + 1) * 0.002**-power
+    assert discounted(lambda t: t**power, np.inf, 0.002) == pytest.approx(exact, rel=1e-9)
+
+
+def test_a_long_horizon_comes_near_the_infinite_one():
+    # From both sides of the formula: 32 nodes in the square root of time, and those in its logarithm.
+    expectation = lambda t: np.log1p(t / 20)  # noqa: E731
+    endless = discounted(expectation, np.inf, 0.002)
+    assert discounted(expectation, 20_000.0, 0.002) == pytest.approx(endless, rel=1e-8)
+
+
+def test_an_infinite_horizon_without_discounting_is_the_limit():
+    times, weights = discount_nodes(np.inf, 0.0)
+    assert (times.tolist(), weights.tolist()) == ([np.inf], [1.0])
 
 
 def test_an_annual_rate_is_the_same_in_every_unit():

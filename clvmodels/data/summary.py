@@ -174,7 +174,7 @@ def check_attributes(names: Sequence[str]) -> None:
         if name in schema.SUMMARY or name == "customer_id":
             raise DataError(f"attribute {name!r} has the name of a column of the summary; rename it")
         # Databases do not tell capitals from small letters.
-        if (small := str(name).lower()) in schema.PREDICTIONS:
+        if (small := str(name).lower()) in schema.PREDICTED:
             raise DataError(f"attribute {name!r} has the name of a predicted column; rename it")
         if small in seen:
             raise DataError(f"attribute {name!r} is named twice; capitals are not told from small letters")

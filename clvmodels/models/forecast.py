@@ -254,7 +254,7 @@ def total(
 def memberships(data: Summary, by: str | None) -> tuple[pd.Index, sparse.csc_array]:
     """The rows of a table of segments, the last for all customers, and which customers are in them: ones (rows, N)."""
     segments = Segments("segment", [], np.empty(0, np.intp)) if by is None else data.segments(by)
-    if segments.name.lower() in {"customers", *schema.PREDICTIONS}:
+    if segments.name.lower() in {"customers", *schema.PREDICTED}:
         raise DataError(f"{segments.name!r} is the name of a column of the totals, too; rename it")
     number, everyone = len(segments.labels), np.arange(len(data))
     row = np.concatenate([segments.codes, np.full(len(data), number)])
@@ -328,7 +328,7 @@ def _tell_share(share: float, fit: Forecaster, frame: pd.DataFrame) -> None:
     """Say how much of all clv is later than the data are long; warn above half."""
     span = f"{fit.origin.covered * unit_days(fit.origin.unit):,.0f} days"
     sentence = (
-        f"{share:.0%} of the clv lies more than {span} ahead, which is as long as the data: only the model says it"
+        f"{share:.0%} of the clv lies more than {span} ahead, further than the data are long: only the model says it"
     )
     frame.attrs["notes"].append(sentence)
     if share > 0.5:
@@ -340,7 +340,8 @@ def check_infinite(horizon: Horizon | None, discount_rate: float, interval: floa
     if horizon is None and not discount_rate and interval and interval_of == "outcome":
         raise ValueError(
             "an infinite horizon has no interval of the outcome without discounting, because no simulation reaches its "
-            "end; give a discount rate (discount_rate=0.10), a finite horizon (horizon='1 year') or interval_of='mean'"
+            "end; give a discount rate (discount_rate=0.10) or a finite horizon (horizon='1 year'), or ask for the "
+            "interval of the mean"
         )
 
 

@@ -18,6 +18,7 @@ from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Method, Origin, Specification, check_kind
 from clvmodels.models.forecast import Events, Forecast, IntervalOf
 from clvmodels.models.spend.base import SpendFit, SpendModel
+from clvmodels.models.spend.independence import SpendAgainstFrequency
 from clvmodels.models.transactions.base import TransactionFit, TransactionModel
 from clvmodels.time import Horizon, rate_per_unit
 from clvmodels.value.margin import Margin, checked_margin, margin_attribute, margins
@@ -233,6 +234,10 @@ class NonContractualCLVFit:
             `value`, gross and undiscounted.
         """
         return forecast.simulated(self, data, horizon, seed, **self._worth(1.0, None))
+
+    def spend_against_frequency(self, *, interval: float = 0.9, seed: int | None = None) -> SpendAgainstFrequency:
+        """Evidence for or against the independence of spend and transactions, as `SpendFit` gives it."""
+        return self.spend.spend_against_frequency(interval=interval, seed=seed)
 
     def plot(self, kind: Literal["frequency", "spend"] = "frequency", ax: Axes | None = None) -> Axes:
         """One of the pictures of its parts: "frequency" of the transactions, or "spend"."""

@@ -88,15 +88,17 @@ class SimpleCLVFit:
         frame = pd.DataFrame([dataclasses.asdict(one) for one in each.values()], index=index)
         return frame.assign(transactions_per_year=list(days.values()) if isinstance(days, dict) else days)
 
-    def predict(self, data: Summary | None = None, *, horizon: Horizon, interval: float | None = None) -> pd.DataFrame:
+    def predict(
+        self, data: Summary | None = None, *, horizon: Horizon | None, interval: float | None = None
+    ) -> pd.DataFrame:
         """Customer value x min(horizon, lifespan left) for each customer.
 
         Parameters
         ----------
         data : Summary, optional
             The training data if not given.
-        horizon : str, number, date or timedelta
-            As for every model.
+        horizon : str, number, date, timedelta or None
+            As for every model. None is the lifespan left.
         interval : float, optional
             The formula has no distribution: no columns come of it, and ``attrs["notes"]`` says so.
 
@@ -113,7 +115,9 @@ class SimpleCLVFit:
         """
         check_interval(interval)
         data = summary_or_training(data, self.data)
-        days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
+        days = math.inf
+        if horizon is not None:
+            days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
         age = data.table["T"].to_numpy() * unit_days(data.unit) / UNIT_DAYS["year"]
         summary, rows = self.summary(), self._rows(data)
         lifespan, customer_value, per_year = (
@@ -140,7 +144,7 @@ class SimpleCLVFit:
         self,
         data: Summary | None = None,
         *,
-        horizon: Horizon,
+        horizon: Horizon | None,
         by: str | None = None,
         interval: float | None = None,
     ) -> pd.DataFrame:

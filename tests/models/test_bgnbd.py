@@ -277,6 +277,95 @@ def test_many_customers_at_once_have_the_values_of_each_alone(x, weeks):
             np.testing.assert_allclose(together[:, some], np.transpose(alone), rtol=1e-11)
 
 
+# Discounted expected residual transactions. Published rows exist for Pareto/NBD only (BTYD, CLVTools).
+
+
+def exact_dert_alive(x, T, rate, r, alpha, a, b):
+    """E[lambda / (lambda p + rate)], lambda ~ Gamma(r + x, alpha + T) and p ~ Beta(a, b + x): no integral over time.
+
+    While alive a customer buys at lambda and dies at lambda p, so exp(-rate t) lambda exp(-lambda p t) integrates to
+    this. Trapezoidal rule in log lambda and logit p, in both of which the integrand is smooth with exponential tails.
+    """
+    shape, b = r + x, b + x
+    reach = 45 + 12 * np.sqrt(shape)
+    place = np.arange(np.log(shape) - reach / shape, np.log(shape + reach), 0.25 / np.sqrt(1 + shape))
+    density = np.exp(shape * (place - np.log(shape)) - np.exp(place) + shape)
+    logit = np.arange(-45 / a - 12, 45 / b + 12, 0.2 / np.sqrt(1 + a * b / (a + b)))
+    log_p = -np.logaddexp(0, -logit)
+    log_weight = a * log_p - b * np.logaddexp(0, logit)
+    weight = np.exp(log_weight - log_weight.max())
+    total = 0.0
+    for part in np.array_split(np.arange(len(place)), 1 + len(place) * len(logit) // 2_000_000):
+        rates = np.exp(place[part])[:, None] / (alpha + T)
+        total += density[part] @ ((rates / (rates * np.exp(log_p) + rate)) @ weight)
+    return total / density.sum() / weight.sum()
+
+
+@pytest.mark.parametrize(("x", "T", "rate", "r", "a"), [(3, 39, 0.05, 0.5, 1.5), (0, 0, 0.5, 2, 1)])
+def test_the_reference_of_dert_is_the_double_integral(x, T, rate, r, a):
+    def integrand(p, rates):
+        gamma = rates ** (r + x - 1) * mpmath.exp(-(3 + T) * rates) * (3 + T) ** (r + x) / mpmath.gamma(r + x)
+        return rates / (rates * p + rate) * gamma * p ** (a - 1) * (1 - p) ** (1 + x) / mpmath.beta(a, 2 + x)
+
+    exact = mpmath.quad(integrand, [0, 1], [0, 0.02, 0.1, 0.5, 4, 20])
+    assert exact_dert_alive(x, T, rate, r, 3, a, 2) == pytest.approx(float(exact), rel=1e-8)
+
+
+def test_dert_keeps_its_digits_everywhere():
+    rng = np.random.default_rng(2005)
+    points = list(itertools.product((0.05, 1, 20), (0, 5000), (0.05, 20), (0.1, 3000), (0.1, 200), (1e-6, 1)))
+    points += [
+        (a, x, *np.exp(rng.uniform(*np.log([[0.05, 0.1, 0.1, 1e-6], [20, 3000, 200, 1]]))))
+        for a, x in itertools.product((0.05, 0.3, 0.793, 1, 1 + 1e-9, 2, 20), X)
+    ]
+    for a, x, r, alpha, b, rate in points:
+        for T in (0.0, 39.0) if x == 0 else (39.0,):
+            # Bought on the last day: P(alive) is as near to 1 as it gets, and is no part of this test.
+            params = {"r": r, "alpha": alpha, "a": a, "b": b}
+            alive = BGNBD.p_alive(x, T if x else 0.0, T, **params)
+            ours = BGNBD.dert(x, T if x else 0.0, T, rate, **params) / alive
+            assert ours == pytest.approx(exact_dert_alive(x, T, rate, r, alpha, a, b), rel=1e-9), (
+                T,
+                a,
+                x,
+                params,
+                rate,
+            )
+
+
+def test_dert_has_its_limits():
+    x, t_x, T, rate = 3, 30.0, 39.0, 0.002
+    alive = BGNBD.p_alive(x, t_x, T, **PAPER)
+    r, alpha, a, b = PAPER.values()
+    # Hardly any dropout: a gamma rate for ever.
+    undying = {"r": r, "alpha": alpha, "a": 1e-12, "b": b}
+    assert BGNBD.dert(x, t_x, T, rate, **undying) == pytest.approx((r + x) / (alpha + T) / rate, rel=1e-7)
+    # Only the next moment counts: the rate of now.
+    assert BGNBD.dert(x, t_x, T, 1e9, **PAPER) == pytest.approx(alive * (r + x) / (alpha + T) / 1e9, rel=1e-8)
+    # No discounting: 1 / p transactions on average, infinitely many if a <= 1.
+    leaving = {"r": r, "alpha": alpha, "a": 2.5, "b": b}
+    ever = BGNBD.p_alive(x, t_x, T, **leaving) * (2.5 + b + x - 1) / (2.5 - 1)
+    assert BGNBD.dert(x, t_x, T, 0.0, **leaving) == pytest.approx(ever, rel=1e-14)
+    assert BGNBD.dert(x, t_x, T, 1e-12, **leaving) == pytest.approx(ever, rel=1e-6)
+    assert BGNBD.expected_transactions_alive(1e12, x, T, **leaving) == pytest.approx((1.5 + b + x) / 1.5, rel=1e-6)
+    for a in (1.0, 0.793):
+        endless = BGNBD.expected_transactions_alive([1.0, np.inf], x, T, r=r, alpha=alpha, a=a, b=b)
+        assert np.isfinite(endless[0])
+        assert endless[1] == np.inf
+
+
+@pytest.mark.parametrize("x", [0, 40])
+def test_many_customers_at_once_have_the_values_of_each_alone_over_long_times(x):
+    # As `discount_nodes` asks for them: from nearly 0 to far beyond any life.
+    T = np.arange(1, 520 * 7, 5) / 7
+    params = {"r": np.array([[0.05], [5.0]]), "alpha": np.array([[0.5], [9.0]]), "a": 0.793, "b": 2.426}
+    for t in (1e-9, 1e-3, 1e4, 1e8):
+        together = BGNBD.expected_transactions_alive(t, np.full(len(T), x), T, **params)
+        some = [0, 100, 700, len(T) - 1]
+        alone = [BGNBD.expected_transactions_alive(t, x, T[i], **params)[:, 0] for i in some]
+        np.testing.assert_allclose(together[:, some], np.transpose(alone), rtol=1e-10)
+
+
 # Identities and reductions
 
 

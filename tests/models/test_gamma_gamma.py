@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import r_package, shared
+from conftest import quietly, r_package, shared
 from scipy import integrate, stats
 
 import clvmodels as clv
@@ -66,6 +66,70 @@ def test_fits_to_longer_and_other_logs():
     assert early.log_likelihood == pytest.approx(-1670.663, abs=1e-3)
     spend = GammaGamma().fit(log.summary()).predict()["expected_spend"]
     np.testing.assert_allclose(spend.loc[[1, 10, 100]], [77.79363, 36.04491, 37.23417], rtol=1e-5)
+
+
+def test_a_fit_that_includes_the_first_transaction_agrees_with_clvtools(cdnow):
+    # Its data of CDNOW with remove.first.transaction = FALSE: purchase days, the first among them.
+    case = r_package("clv__cdnow_0930__gg_keepfirst")
+    refined, predicted = case["refined_fit"], case["predict"]
+    model = GammaGamma(include_first=True)
+    with pytest.warns(clv.DataWarning, match="leaves 8 customers out of its fit, whose mean transaction is worth 0"):
+        fit = model.fit(cdnow)
+    number, mean = model.arrays(cdnow)
+    assert number.sum() == case["cbs_sums"]["x"]
+    assert mean.sum() == pytest.approx(case["cbs_sums"]["Spending"], rel=1e-12)
+    np.testing.assert_allclose(mean[:20], case["cbs_first20"]["Spending"], rtol=1e-12)
+    assert fit.log_likelihood == pytest.approx(refined["loglik"], abs=1e-8)
+    assert fit.bic == pytest.approx(refined["bic"], abs=1e-7)
+    for ours, theirs in zip(("p", "q", "v"), ("p", "q", "gamma"), strict=True):
+        assert fit.parameters.loc[ours, "estimate"] == pytest.approx(refined["coef"][theirs], rel=1e-5)
+        assert fit.parameters.loc[ours, "se"] == pytest.approx(refined["se"][theirs], rel=1e-3)
+    spend = fit.predict()["expected_spend"]
+    np.testing.assert_allclose(spend.iloc[:20], predicted["first20"]["predicted.mean.spending"], rtol=1e-6)
+    assert spend.sum() == pytest.approx(predicted["sums"]["predicted.mean.spending"], rel=1e-6)
+    new = GammaGamma.expected_spend_new(**fit.parameters["estimate"])
+    assert new == pytest.approx(case["newcustomer_spending"], rel=1e-6)
+
+
+def test_the_first_transaction_informs_where_it_is_included(cdnow):
+    model = GammaGamma(include_first=True)
+    assert repr(model) == "GammaGamma(include_first=True)"
+    assert model != GammaGamma()
+    assert model == GammaGamma(**model.options())
+    number, mean = model.arrays(cdnow)
+    x, m_x = GammaGamma().arrays(cdnow)
+    np.testing.assert_array_equal(number, x + 1)
+    np.testing.assert_allclose(number * mean - x * m_x, cdnow.table["first_value"], atol=1e-9)
+    once = x == 0
+    np.testing.assert_array_equal(mean[once], cdnow.table["first_value"][once])
+    spend = quietly(model.fit, cdnow).predict()["expected_spend"][once]
+    assert np.all(np.diff(spend.iloc[np.argsort(mean[once])]) >= 0)
+    assert spend.nunique() > 100
+    assert np.ptp(GammaGamma().fit(cdnow).predict()["expected_spend"][once]) == 0
+
+
+def test_a_first_transaction_that_is_missing_or_too_negative_is_refused_by_name(cdnow):
+    without = clv.Summary(cdnow.table.drop(columns="first_value"), "week")
+    with pytest.raises(clv.DataError, match="needs the column 'first_value'; give the transactions a value= column"):
+        GammaGamma(include_first=True).fit(without)
+    table = cdnow.table.copy()
+    table.loc[3, "first_value"] = -5.0
+    rule = r"the mean of first_value and monetary_value must not be negative .* it is for 1 customer: 3$"
+    with pytest.raises(clv.DataError, match=rule):
+        GammaGamma(include_first=True).fit(clv.Summary(table, "week"))
+    quietly(GammaGamma().fit, clv.Summary(table, "week"))
+
+
+def test_with_the_first_transaction_nobody_need_repeat():
+    frame = pd.DataFrame({
+        "frequency": 0, "recency": 0.0, "T": 9.0, "monetary_value": 0.0,
+        "first_value": np.random.default_rng(1).gamma(3, 10, 400),
+    })  # fmt: skip
+    fit = quietly(GammaGamma(include_first=True).fit, clv.Summary(frame, "week"), method="map")
+    assert len(fit.rows.weights) == 400
+    frame["first_value"] = 20.0
+    with pytest.raises(clv.DataError, match="the mean transaction is 20 for all 400 customers"):
+        GammaGamma(include_first=True).fit(clv.Summary(frame, "week"))
 
 
 def test_log_likelihood_is_the_mixture_over_customers():

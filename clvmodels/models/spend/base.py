@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels.data.summary import Summary
-from clvmodels.draws import blocks
+from clvmodels.draws import blocks, check_interval, check_seed, generator
 from clvmodels.errors import DataError, DataWarning, counted
 from clvmodels.models.base import Fit, Model, Rows, check_kind, summary_or_training
+from clvmodels.models.spend.independence import SpendAgainstFrequency, spend_against_frequency
 from clvmodels.params import Prior
 from clvmodels.plots.models import counts_against_model
 from clvmodels.schema import refuse
@@ -47,6 +48,39 @@ class SpendFit(Fit):
             {"model": repr(self.model), "method": self.method, "seed": self.seed, "data_hash": self.data_hash}
         )
         return table
+
+    def spend_against_frequency(
+        self, data: Summary | None = None, *, interval: float = 0.9, seed: int | None = None
+    ) -> SpendAgainstFrequency:
+        """Evidence for or against the assumption that spend does not depend on the number of transactions.
+
+        Parameters
+        ----------
+        data : Summary, optional
+            The training data if not given.
+        interval : float
+            Coverage of the intervals, in (0, 1).
+        seed : int, optional
+            Of the simulated data; the fit's own if not given.
+
+        Raises
+        ------
+        DataError
+            If all customers have equally many transactions.
+        """
+        check_interval(interval)
+        rows = self.rows if data is None else None
+        if rows is None:
+            rows = self.model.fit_rows(summary_or_training(data, self.data))
+        rng = generator(self.seed if seed is None else check_seed(seed), "spend against frequency")
+        size = len(next(iter(self.parameter_draws.values())))
+
+        def simulate(x: NDArray, number: int) -> NDArray:
+            params = {name: values[number % size, 0] for name, values in self.parameter_draws.items()}
+            return np.asarray(self.model.simulate(rng, x, **params))
+
+        x, m_x = rows.columns
+        return spend_against_frequency(x, m_x, rows.weights, simulate, self.model.transaction, interval, rng)
 
     def plot(self, kind: Literal["spend"] = "spend", ax: Axes | None = None) -> Axes:
         """Customers by mean transaction that the model counts: the data against what the model makes of such customers.
