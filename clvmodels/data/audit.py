@@ -5,14 +5,16 @@ from __future__ import annotations
 import html
 import io
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
 
 import pandas as pd
 
-from clvmodels.data import sql
+from clvmodels.data import numbers, sql
+from clvmodels.data.choice import currencies, listed, mixed, written
 from clvmodels.data.reader import Days
 from clvmodels.data.sql import Fields, Status
 from clvmodels.errors import brief, counted, examples
@@ -27,6 +29,10 @@ _REPEATERS, _GAPS = 50, 3
 _FIRST_PART = 12
 
 _ENOUGH = "enough to fit"
+
+# The Thai calendar is 543 years ahead.
+BUDDHIST = "that look Buddhist (2567 is 2024: subtract 543 first)"
+_BUDDHIST_START = 1950 + 543
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +126,7 @@ def audited(days: Days, fields: Fields, until: pd.Timestamp | None) -> Audit:
     table = pd.DataFrame(
         [
             *_facts(fields, totals, buyers, orders, gap, first, end),
+            *_choices(days, fields),
             *_line_checks(days, fields, people, until),
             *_customer_checks(fields, people),
             _first_purchases(buyers["first"], first, end),
@@ -135,6 +142,31 @@ def lost_share(worth: pd.Series) -> float:
     share = worth[Status.NO_CUSTOMER] / revenue if revenue > 0 else math.nan
     # Refunds that are kept can outweigh what the others bought.
     return share if 0 <= share <= 1 else math.nan
+
+
+def remedy(days: Days, fields: Fields, status: Status) -> str:
+    """What to do about lines whose date or value cannot be used."""
+    if not fields.texts(status):
+        return "correct them"
+    texts = days.reader.scan(sql.unread_texts(fields, status), **days.bound)["text"]
+    if status is Status.NO_VALUE:
+        return numbers.remedy(texts, fields.decimal, fields.thousands)
+    return f"{fields.date_remedy}{_buddhist(texts)}"
+
+
+def _buddhist(texts: Iterable[str]) -> str:
+    """What is said of dates as text."""
+    years = [[int(year) for year in re.findall(r"(?<!\d)2\d{3}(?!\d)", text)] for text in texts]
+    last = pd.Timestamp.today().year + 543
+    all_ahead = all(any(_BUDDHIST_START <= year <= last for year in found) for found in years)
+    return f"; they have years {BUDDHIST}" if years and all_ahead else ""
+
+
+def buddhist_lines(days: Days) -> int:
+    """Lines whose year is 543 ahead of one in which people kept logs."""
+    ends = f"{_BUDDHIST_START - 1}-12-31", f"{pd.Timestamp.today().year + 543}-12-31"
+    after, beyond = (days.reader.query(sql.lines_after(), day=day)["lines"].item() for day in ends)
+    return after - beyond
 
 
 def _row(
@@ -184,6 +216,46 @@ def _facts(
         yield _row("top 1 % of customers", "note", top, "hold this share of the revenue") | {"share": share}
 
 
+def _choices(days: Days, fields: Fields) -> Iterator[dict[str, Any]]:
+    """What the options leave out or put together."""
+    scan, lines = days.reader.scan, days.totals["lines"].sum()
+    if fields.where:
+        out = scan(sql.left_out(fields), **fields.held)
+        count = 0 if out.empty else out["lines"].iloc[0]
+        wanted = (f"{name} is not {' or '.join(map(written, texts))}" for name, texts in fields.where)
+        held = pd.Index([repr(brief(text)) for text in out["held"]])
+        yield _row("not asked for", "note", count, f"left out: {' or '.join(wanted)}", of=count + lines, found=held)
+    found = currencies(days, fields)
+    if len(fields.currency) > 1:
+        others = found.drop(fields.currency[1], errors="ignore")
+        count, level = others["lines"].sum(), "ok" if others.empty else "warning"
+        yield _row("other currencies", level, count, f"left out: {listed(others)}", of=count + lines)
+    elif not (several := mixed(found, fields)).empty:
+        remark = f"refused by summary(): {found.index.name} holds {listed(several)}; pick one with currency="
+        yield _row("several currencies", "error", several["lines"].sum(), remark, of=lines)
+    for number, name in enumerate(fields.customers[1:], 1):
+        taken = scan(sql.second_ids(fields, number), **fields.chosen).iloc[0]
+        yield _oddity(f"id from {name}", "note", taken["lines"], "lines without an earlier id", lines)
+        remark = f"customers counted twice: their {name} stands beside another id on other lines"
+        yield _oddity(f"two ids by {name}", "warning", taken["twice"], remark, math.nan)
+
+
+def _three_decimals(days: Days, fields: Fields) -> Iterator[dict[str, Any]]:
+    """Whether what is read as decimals may be thousands, where nobody has said how these are written."""
+    for name in fields.value:
+        if fields.types[name] in sql.TEXTS and fields.thousands is None:
+            found = days.reader.scan(sql.three_decimals(name, fields), **fields.chosen).iloc[0]
+            if found["three"] == found["marked"] > 0:
+                remark = (
+                    f"{name} has three digits behind each {fields.decimal!r}; if it groups thousands, say "
+                    f"thousands={fields.decimal!r} and decimal={'.,'.replace(fields.decimal, '')!r}"
+                )
+                example = pd.Index([repr(brief(found["example"]))])
+                yield _row(
+                    "three decimals", "warning", found["three"], remark, of=days.totals["lines"].sum(), found=example
+                )
+
+
 def _line_checks(
     days: Days, fields: Fields, people: pd.DataFrame, until: pd.Timestamp | None
 ) -> Iterator[dict[str, Any]]:
@@ -204,11 +276,15 @@ def _line_checks(
     share = "" if math.isnan(lost) else f", with {lost:.1%} of the revenue"
     yield _oddity("no customer id", "warning", count[Status.NO_CUSTOMER], f"left out{share}", lines)
     how = "; say how with date_format=" if fields.dates_are_written and fields.date_format is None else ""
+    if count[Status.NO_DATE] and fields.dates_are_written:
+        how += _buddhist(days.reader.scan(sql.unread_texts(fields, Status.NO_DATE), **days.bound)["text"])
     remark = f"{done}: {fields.date} {fields.date_fault}{how}"
     yield _oddity("unreadable dates", refused, count[Status.NO_DATE], remark, lines, unusable[Status.NO_DATE])
     if fields.value:
-        remark = f"{done}; write numbers like 1234.56" if fields.texts(Status.NO_VALUE) else done
+        unread = count[Status.NO_VALUE] and fields.texts(Status.NO_VALUE)
+        remark = f"{done}; {remedy(days, fields, Status.NO_VALUE)}" if unread else done
         yield _oddity("values not finite", refused, count[Status.NO_VALUE], remark, lines, unusable[Status.NO_VALUE])
+        yield from _three_decimals(days, fields)
         negative = totals["negatives"][[Status.REFUND, Status.PURCHASE]].sum()
         remark = {
             "drop": f"left out; their sum is {worth[Status.REFUND]:,.2f}",
@@ -228,6 +304,8 @@ def _line_checks(
     else:
         check, level, remark = "dates after the end", "note", f"left out, being after {until:%Y-%m-%d}"
     yield _oddity(check, level, people["beyond"].sum(), remark, lines, found("beyond"))
+    if ahead := buddhist_lines(days):
+        yield _row("Buddhist years", "warning", ahead, f"dates with years {BUDDHIST}", of=lines)
     zoned, dated = totals["zoned"].sum(), totals["dated"].sum()
     remark = f"times with a zone are turned into {fields.timezone}, times without are taken as they are"
     yield _oddity("mixed time zones", "warning", min(zoned, dated - zoned), remark, lines)

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from clvmodels import schema, time
-from clvmodels.data import sql
-from clvmodels.data.audit import Audit, audited, lost_share
+from clvmodels.data import choice, numbers, sql
+from clvmodels.data.audit import BUDDHIST, Audit, audited, buddhist_lines, lost_share, remedy
 from clvmodels.data.reader import Days, Reader
 from clvmodels.data.sql import Status
 from clvmodels.data.summary import Summary
@@ -118,7 +118,7 @@ class Transactions:
         self,
         source: Source,
         *,
-        customer: str,
+        customer: str | Sequence[str],
         date: str,
         value: str | Sequence[str] | None = None,
         order: str | None = None,
@@ -127,6 +127,11 @@ class Transactions:
         date_format: str | None = None,
         timezone: str | None = None,
         bad_rows: BadRows = "error",
+        where: choice.Where | None = None,
+        currency: str | Sequence[str] | None = None,
+        decimal: str = ".",
+        thousands: str | None = None,
+        encoding: str = "utf-8",
     ) -> None:
         _check_choice(refunds, "refunds", get_args(Refunds))
         _check_choice(bad_rows, "bad_rows", get_args(BadRows))
@@ -135,12 +140,14 @@ class Transactions:
         values = (value,) if isinstance(value, str) else value or ()
         if not isinstance(values, (tuple, list)) or (value is not None and len(values) not in (1, 2)):
             raise ValueError(f"value must be a column or a pair (quantity, price); got {value!r}")
+        numbers.check_form(decimal, thousands)
         self._source = source
+        self._encoding = encoding
         self._known_until: pd.Timestamp | None = None
-        with contextlib.closing(Reader(source)) as reader:
+        with contextlib.closing(Reader(source, encoding)) as reader:
             self._kind = reader.kind
             self._fields = sql.Fields(
-                customer=customer,
+                customers=choice.as_customers(customer),
                 date=date,
                 value=tuple(values),
                 order=order,
@@ -151,19 +158,27 @@ class Transactions:
                 timezone=timezone or "UTC",
                 refunds=refunds,
                 bad_rows=bad_rows,
+                decimal=decimal,
+                thousands=thousands,
+                where=choice.as_where(where),
+                currency=choice.as_currency(currency),
+                doubtful=None,
             )
             self._check_columns(reader)
             self._check_dates(reader)
-            self._fields = dataclasses.replace(self._fields, id_type=_id_type(reader, customer))
+            self._fields = dataclasses.replace(self._fields, id_type=_id_type(reader, self._fields))
             if reader.scan("SELECT 1 FROM log LIMIT 1").empty:
                 raise DataError(f"{self._kind} has columns but no rows")
+            choice.check_chosen(reader, self._fields)
+            self._fields = dataclasses.replace(self._fields, doubtful=choice.doubtful_currency(reader, self._fields))
 
     def __repr__(self) -> str:
         fields = self._fields
         value = f", value {' x '.join(map(repr, fields.value))}" if fields.value else ""
         order = f", order {fields.order!r}" if fields.order else ""
         until = f", until {self._known_until:%Y-%m-%d}" if self._known_until is not None else ""
-        return f"Transactions in {self._kind}: customer {fields.customer!r}, date {fields.date!r}{value}{order}{until}"
+        customer = " or ".join(map(repr, fields.customers))
+        return f"Transactions in {self._kind}: customer {customer}, date {fields.date!r}{value}{order}{until}"
 
     @property
     def end(self) -> pd.Timestamp:
@@ -289,7 +304,7 @@ class Transactions:
         """Make the tables `days` and, with `order`, `orders`."""
         lines, keys = sql.lines(self._fields), "customer, status, day"
         bound: dict[str, object] = {"until": until, "known_until": self._known_until, **self._fields.parameters}
-        with contextlib.closing(Reader(self._source)) as reader:
+        with contextlib.closing(Reader(self._source, self._encoding)) as reader:
             if self._fields.order:
                 orders = sql.grouped(lines, f"{keys}, purchase_order", self._fields, counts)
                 reader.scan(f"CREATE TEMP TABLE orders AS {orders}", **bound)
@@ -301,7 +316,8 @@ class Transactions:
     def _check_columns(self, reader: Reader) -> None:
         fields = self._fields
         written = reader.names()
-        for number, name in enumerate(fields.used):
+        choosing = (*(name for name, _ in fields.where), *fields.currency[:1])
+        for number, name in enumerate((*fields.used, *choosing)):
             same = [other for other in written if other.lower() == str(name).lower()]
             if len(same) > 1:
                 raise DataError(
@@ -314,7 +330,7 @@ class Transactions:
                 hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
                 columns = examples(fields.types, limit=20)
                 raise DataError(f"there is no column {name!r}; {hint}the columns are {columns}")
-            if name in fields.used[:number]:
+            if name in fields.used[:number] and number < len(fields.used):
                 raise DataError(f"column {name!r} is named twice; each column has one part to play")
         taken = {*schema.SUMMARY, "customer_id"}.intersection(fields.attributes)
         if taken:
@@ -343,32 +359,43 @@ class Transactions:
         if reader.query("SELECT 1 FROM pg_timezone_names() WHERE name = $zone", zone=zone).empty:
             raise ValueError(f"unknown timezone {zone!r}; write it like 'UTC' or 'Europe/Berlin'")
 
+    def _check_choice(self, days: Days) -> None:
+        """Refuse to add up what is not of one currency, and warn of customers with two ids."""
+        fields = self._fields
+        if left_out := choice.check_currencies(days, fields):
+            _warn(left_out, stacklevel=5)
+        for number, name in enumerate(fields.customers[1:], 1):
+            if twice := days.reader.scan(sql.second_ids(fields, number), **fields.chosen)["twice"].item():
+                beside = f"{twice:,} of the ids that are taken from {name} stand beside another id on other lines"
+                _warn(f"{beside}, so their customers are counted twice; fill in {fields.customer}", stacklevel=5)
+
     def _check_lines(self, days: Days) -> None:
         """Refuse the lines that cannot be used, and warn of what is left out."""
+        self._check_choice(days)
         fields, count, worth = self._fields, days.totals["lines"], days.totals["value"]
         value, total = " x ".join(fields.value), counted(int(count.sum()), "line")
 
         if number := count[Status.NO_CUSTOMER]:
             lost, share = worth[Status.NO_CUSTOMER], lost_share(worth)
             money = "" if math.isnan(share) else f"; they hold {lost:,.2f} of revenue, {share:.1%} of all"
-            _warn(f"{fields.customer} is missing in {number:,} of {total}, which are left out{money}")
+            _warn(f"{' or '.join(fields.customers)} is missing in {number:,} of {total}, which are left out{money}")
         if number := count[Status.REFUND]:
             fault = f"{value} is negative in {number:,} of {total}"
             if fields.refunds == "error":
                 raise DataError(f"{fault}: {_customers(days, Status.REFUND)}; choose refunds='drop' or refunds='keep'")
             left_out = f"which are left out as refunds (sum {worth[Status.REFUND]:,.2f})"
             _warn(f"{fault}, {left_out}; refunds='keep' would count them as purchases")
-        write = "write numbers like 1234.56" if fields.texts(Status.NO_VALUE) else "correct them"
         unusable = {
-            Status.NO_DATE: (f"{fields.date} {fields.date_fault}", fields.date_remedy),
-            Status.NO_VALUE: (f"{value} is missing or not finite", write),
+            Status.NO_DATE: f"{fields.date} {fields.date_fault}",
+            Status.NO_VALUE: f"{value} is missing or not finite",
         }
-        for status, (fault, remedy) in unusable.items():
+        for status, fault in unusable.items():
             if number := count[status]:
                 shown = self._unread(days, status) if fields.texts(status) else _customers(days, status)
                 sentence = f"{fault} in {number:,} of {total}: {shown}"
                 if fields.bad_rows == "error":
-                    raise DataError(f"{sentence}; {remedy}, or leave them out with bad_rows='drop'")
+                    do = remedy(days, fields, status)
+                    raise DataError(f"{sentence}; {do}, or leave them out with bad_rows='drop'")
                 _warn(f"{sentence}; they are left out")
         if not count[Status.PURCHASE] and not count[Status.LATE]:
             raise DataError(f"no purchase is left of {total}")
@@ -380,7 +407,8 @@ class Transactions:
             return ""
         number = days.reader.query(sql.lines_after(), day=today)["lines"].item()
         total = counted(int(days.totals["lines"].sum()), "line")
-        return f"{self._fields.date} is after today in {number:,} of {total}; the last is {last:%Y-%m-%d}"
+        years = f", {found:,} with years {BUDDHIST}" if (found := buddhist_lines(days)) else ""
+        return f"{self._fields.date} is after today in {number:,} of {total}{years}; the last is {last:%Y-%m-%d}"
 
     def _unread(self, days: Days, status: Status) -> str:
         found = days.reader.scan(sql.unread(self._fields, status), **days.bound)
@@ -402,13 +430,17 @@ def _check_choice(given: str, name: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"unknown {name} {given!r}; use one of {', '.join(map(repr, choices))}")
 
 
-def _id_type(reader: Reader, customer: str) -> str | None:
-    """What ids are cast to where pandas would hold their type as floats and round them."""
-    kind = reader.types[customer]
+def _id_type(reader: Reader, fields: sql.Fields) -> str | None:
+    """What ids are cast to where pandas would hold their type as floats and round them, or where their types differ."""
+    if len(fields.customers) > 1:
+        kinds = {fields.types[name] for name in fields.customers}
+        plain = sql.INTEGERS - {"HUGEINT", "UHUGEINT"} | sql.FLOATS
+        return None if len(kinds) == 1 and kinds <= plain else "VARCHAR"
+    kind = reader.types[fields.customer]
     if kind.startswith("DECIMAL") and not kind.endswith(",0)"):
         return "VARCHAR"
     if kind.startswith(("DECIMAL", "HUGEINT", "UHUGEINT")):
-        return "VARCHAR" if reader.scan(sql.large_ids(customer))["found"].item() else "BIGINT"
+        return "VARCHAR" if reader.scan(sql.large_ids(fields.customer))["found"].item() else "BIGINT"
     return None
 
 
