@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 Source = Annotated[str, typer.Argument(help="CSV or Parquet file; a pattern such as 'logs/*.csv' reads many.")]
-Customer = Annotated[str, typer.Option(help="Column with the customer's id.", metavar="COLUMN")]
+Customer = Annotated[
+    list[str],
+    typer.Option(
+        help="Column with the customer's id. Given again: what to take where it is missing.", metavar="COLUMN"
+    ),
+]
 Date = Annotated[str, typer.Option(help="Column with the date or time.", metavar="COLUMN")]
 VALUE = typer.Option(
     help="Column with a line's revenue. Give it twice, quantity and price, to multiply.", metavar="COLUMN"
@@ -41,11 +46,31 @@ Timezone = Annotated[
 BadRows = Annotated[
     str, typer.Option(help="Unreadable dates and values: error (refuse) or drop (leave out).", metavar="POLICY")
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only lines with this value: status=paid. Given again: more values, or more columns.",
+        metavar="COLUMN=VALUE",
+    ),
+]
+Currency = Annotated[
+    list[str] | None,
+    typer.Option(help="Column with the currency. Given again: the code that counts.", metavar="COLUMN"),
+]
+Decimal = Annotated[str, typer.Option(help="Decimal sign of numbers in text: '.' or ','.", metavar="SIGN")]
+Thousands = Annotated[
+    str | None, typer.Option(help="What groups their thousands, if anything: ',', '.' or ' '.", metavar="SIGN")
+]
+Encoding = Annotated[str, typer.Option(help="Encoding of a CSV file, such as cp1252 or utf-16.", metavar="NAME")]
 Until = Annotated[str | None, typer.Option(help="Last day observed (the last date in the log).", metavar="DATE")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 
 # An option as the sentences of the package write it, such as `until=` or `method='map'`, but not within a path.
-_OPTION = re.compile(r"(?<![^\s(])(date_format|bad_rows|refunds|value|until|method|overwrite)=(?:True\b)?(?=(['\w])?)")
+_OPTION = re.compile(
+    r"(?<![^\s(])(date_format|bad_rows|refunds|value|until|method|overwrite|where|currency|decimal|thousands|encoding)="
+    r"(?:True\b)?(?=([\"'\w])?)"
+)
+_CURRENCY = re.compile(r"(?<!\S)currency=\((\S.*?), (\S.*?)\)")
 
 
 def main() -> None:
@@ -114,6 +139,11 @@ def audit(
     date_format: DateFormat = None,
     timezone: Timezone = None,
     bad_rows: BadRows = "error",
+    where: Where = None,
+    currency: Currency = None,
+    decimal: Decimal = ".",
+    thousands: Thousands = None,
+    encoding: Encoding = "utf-8",
 ) -> None:
     """Show what is in a log, what is odd, and if it is enough to fit.
 
@@ -134,6 +164,11 @@ def audit(
             date_format=date_format,
             timezone=timezone,
             bad_rows=cast(Any, bad_rows),
+            where=_values_by_column(where or []),
+            currency=currency or None,
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
         )
     typer.echo(repr(made))
 
@@ -150,6 +185,11 @@ def predict(
     date_format: DateFormat = None,
     timezone: Timezone = None,
     bad_rows: BadRows = "error",
+    where: Where = None,
+    currency: Currency = None,
+    decimal: Decimal = ".",
+    thousands: Thousands = None,
+    encoding: Encoding = "utf-8",
     unit: Annotated[
         str, typer.Option(help="day, week, month or year; the predictions do not depend on it.", metavar="UNIT")
     ] = "week",
@@ -194,6 +234,11 @@ def predict(
             date_format=date_format,
             timezone=timezone,
             bad_rows=cast(Any, bad_rows),
+            where=_values_by_column(where or []),
+            currency=currency or None,
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
         )
     _show_prediction(made)
     _say(f"\nEach customer: {made.file}")
@@ -221,7 +266,7 @@ def _reporting() -> Iterator[Callable[[str], None]]:
     def tell(sentence: str) -> None:
         # A terminal breaks the line between words; a log file gets it in one.
         if sentence not in told:
-            console.print(_OPTION.sub(_as_option, sentence), soft_wrap=not console.is_terminal)
+            console.print(_as_options(sentence), soft_wrap=not console.is_terminal)
             told.add(sentence)
 
     def note(message: Warning | str, *place: Any, **more: Any) -> None:
@@ -238,6 +283,22 @@ def _reporting() -> Iterator[Callable[[str], None]]:
     except (ValueError, FitError, OSError) as error:
         tell(f"Error: {error}")
         raise typer.Exit(2) from error
+
+
+def _values_by_column(given: list[str]) -> dict[str, list[str]]:
+    """The values that `--where` gives for each column."""
+    values: dict[str, list[str]] = {}
+    for text in given:
+        column, sign, value = text.partition("=")
+        if not sign:
+            raise ValueError(f"where must be written COLUMN=VALUE, such as status=paid; got {text!r}")
+        values.setdefault(column, []).append(value)
+    return values
+
+
+def _as_options(sentence: str) -> str:
+    """The sentence with options as the command line has them."""
+    return _OPTION.sub(_as_option, _CURRENCY.sub(r"--currency \1 --currency \2", sentence))
 
 
 def _as_option(found: re.Match[str]) -> str:

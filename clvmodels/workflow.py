@@ -15,6 +15,7 @@ import pandas as pd
 
 from clvmodels import schema
 from clvmodels.data import datasets
+from clvmodels.data.choice import Where
 from clvmodels.data.transactions import BadRows, Day, Refunds, Transactions
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted
@@ -41,13 +42,18 @@ Progress = Callable[[str], None]
 class LogOptions(TypedDict, total=False):
     """How a log is read; what each option means is said by `clvmodels.Transactions`."""
 
-    customer: Required[str]
+    customer: Required[str | Sequence[str]]
     date: Required[str]
     order: str | None
     refunds: Refunds
     date_format: str | None
     timezone: str | None
     bad_rows: BadRows
+    where: Where | None
+    currency: str | Sequence[str] | None
+    decimal: str
+    thousands: str | None
+    encoding: str
 
 
 @dataclass(frozen=True)
@@ -221,8 +227,9 @@ def predict(
     model = NonContractualCLV(BGNBD(), GammaGamma(), margin=margin, discount_rate=discount_rate)
     progress("Read the log")
     transactions = Transactions(source, value=value, **log)
-    if log["customer"].lower() in schema.PREDICTIONS:
-        raise DataError(f"customer column {log['customer']!r} has the name of a predicted column; rename it")
+    customer = log["customer"] if isinstance(log["customer"], str) else log["customer"][0]
+    if customer.lower() in schema.PREDICTIONS:
+        raise DataError(f"customer column {customer!r} has the name of a predicted column; rename it")
     if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in _files(source)}:
         raise ValueError(f"output {file} is the log itself; choose another name")
     customers = transactions.summary(unit=unit, until=until)

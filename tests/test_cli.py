@@ -238,7 +238,7 @@ def test_a_fit_that_cannot_be_used_is_refused_in_one_sentence(folder, monkeypatc
 
 
 def test_a_path_that_looks_like_an_option_is_left_alone():
-    assert cli._OPTION.sub(cli._as_option, "there is no file /logs/value=2/x.csv; give until=") == (
+    assert cli._as_options("there is no file /logs/value=2/x.csv; give until=") == (
         "there is no file /logs/value=2/x.csv; give --until"
     )
 

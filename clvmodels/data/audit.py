@@ -5,8 +5,7 @@ from __future__ import annotations
 import html
 import io
 import math
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
@@ -30,8 +29,8 @@ _FIRST_PART = 12
 
 _ENOUGH = "enough to fit"
 
-# The Thai calendar is 543 years ahead.
-BUDDHIST = "that look Buddhist (2567 is 2024: subtract 543 first)"
+# The Thai calendar is 543 years ahead of the one in which nobody kept logs before 1950.
+BUDDHIST = "look Buddhist (2567 is 2024: subtract 543 first)"
 _BUDDHIST_START = 1950 + 543
 
 
@@ -151,19 +150,26 @@ def remedy(days: Days, fields: Fields, status: Status) -> str:
     texts = days.reader.scan(sql.unread_texts(fields, status), **days.bound)["text"]
     if status is Status.NO_VALUE:
         return numbers.remedy(texts, fields.decimal, fields.thousands)
-    return f"{fields.date_remedy}{_buddhist(texts)}"
+    buddhist, order = _date_faults(texts, fields)
+    return ", and ".join([f"the years {BUDDHIST}"] * buddhist + [fields.date_remedy] * order)
 
 
-def _buddhist(texts: Iterable[str]) -> str:
-    """What is said of dates as text."""
-    years = [[int(year) for year in re.findall(r"(?<!\d)2\d{3}(?!\d)", text)] for text in texts]
-    last = pd.Timestamp.today().year + 543
-    all_ahead = all(any(_BUDDHIST_START <= year <= last for year in found) for found in years)
-    return f"; they have years {BUDDHIST}" if years and all_ahead else ""
+def _date_faults(texts: pd.Series, fields: Fields) -> tuple[bool, bool]:
+    """Whether dates that cannot be read have Buddhist years, and whether it remains to say how they are written."""
+    years = texts.str.findall(r"(?<!\d)\d{4}(?!\d)").map(lambda found: any(is_buddhist(int(year)) for year in found))
+    buddhist = len(texts) > 0 and bool(years.all())
+    # 2567-02-29 is written YYYY-MM-DD, but 2567 is no leap year.
+    written = fields.date_format is not None or texts.str.match(r"\d{4}-\d\d-\d\d").all()
+    return buddhist, not (buddhist and written)
+
+
+def is_buddhist(year: int) -> bool:
+    """Whether a year seems to be counted in the Thai calendar."""
+    return _BUDDHIST_START <= year <= pd.Timestamp.today().year + 543
 
 
 def buddhist_lines(days: Days) -> int:
-    """Lines whose year is 543 ahead of one in which people kept logs."""
+    """Lines with such a year."""
     ends = f"{_BUDDHIST_START - 1}-12-31", f"{pd.Timestamp.today().year + 543}-12-31"
     after, beyond = (days.reader.query(sql.lines_after(), day=day)["lines"].item() for day in ends)
     return after - beyond
@@ -275,10 +281,12 @@ def _line_checks(
     lost = lost_share(worth)
     share = "" if math.isnan(lost) else f", with {lost:.1%} of the revenue"
     yield _oddity("no customer id", "warning", count[Status.NO_CUSTOMER], f"left out{share}", lines)
-    how = "; say how with date_format=" if fields.dates_are_written and fields.date_format is None else ""
+    remark = f"{done}: {fields.date} {fields.date_fault}"
     if count[Status.NO_DATE] and fields.dates_are_written:
-        how += _buddhist(days.reader.scan(sql.unread_texts(fields, Status.NO_DATE), **days.bound)["text"])
-    remark = f"{done}: {fields.date} {fields.date_fault}{how}"
+        texts = days.reader.scan(sql.unread_texts(fields, Status.NO_DATE), **days.bound)["text"]
+        buddhist, order = _date_faults(texts, fields)
+        remark += f"; the years {BUDDHIST}" if buddhist else ""
+        remark += "; say how with date_format=" if order and fields.date_format is None else ""
     yield _oddity("unreadable dates", refused, count[Status.NO_DATE], remark, lines, unusable[Status.NO_DATE])
     if fields.value:
         unread = count[Status.NO_VALUE] and fields.texts(Status.NO_VALUE)
@@ -305,7 +313,7 @@ def _line_checks(
         check, level, remark = "dates after the end", "note", f"left out, being after {until:%Y-%m-%d}"
     yield _oddity(check, level, people["beyond"].sum(), remark, lines, found("beyond"))
     if ahead := buddhist_lines(days):
-        yield _row("Buddhist years", "warning", ahead, f"dates with years {BUDDHIST}", of=lines)
+        yield _row("Buddhist years", "warning", ahead, f"their years {BUDDHIST}", of=lines)
     zoned, dated = totals["zoned"].sum(), totals["dated"].sum()
     remark = f"times with a zone are turned into {fields.timezone}, times without are taken as they are"
     yield _oddity("mixed time zones", "warning", min(zoned, dated - zoned), remark, lines)

@@ -70,10 +70,10 @@ def decoded(file: str, encoding: str) -> Iterator[str]:
                 except UnicodeDecodeError as error:
                     decoder.setstate(state)
                     line += decoder.decode(chunk[: max(error.start - len(state[0]), 0)]).count("\n")
-                    others = "'cp1252', 'cp1258' for Vietnamese, 'cp874' for Thai, 'utf-8' or 'utf-16'"
+                    utf_8 = "" if is_utf_8(encoding) else "'utf-8', "
                     raise DataError(
                         f"{file} is not written in {encoding}, as line {line:,} shows; say in which encoding it is "
-                        f"with encoding= (such as {others})"
+                        f"with encoding= (such as {utf_8}'cp1252', 'cp1258' for Vietnamese, 'cp874' for Thai)"
                     ) from error
                 line += text.count("\n")
                 yield text

@@ -327,7 +327,7 @@ def second_ids(fields: Fields, number: int) -> str:
     """Lines that take their id from this column, and how many of these ids also stand beside another id."""
     before, own = _customer(fields, number), _id(fields.customers[number], fields)
     return f"""
-        SELECT coalesce(sum(lines), 0)::BIGINT AS lines, count_if(lines > 0 AND others) AS twice
+        SELECT coalesce(sum(lines), 0)::BIGINT AS lines, count_if(lines > 0 AND others)::BIGINT AS twice
         FROM (SELECT count_if({before} IS NULL) AS lines, coalesce(bool_or({before} <> {own}), FALSE) AS others
             FROM {log(fields)} WHERE {own} IS NOT NULL GROUP BY {own})"""
 
@@ -338,7 +338,7 @@ def three_decimals(name: str, fields: Fields) -> str:
     return f"""
         SELECT count(*) AS marked, count_if(three) AS three, min(text) FILTER (three) AS example
         FROM (SELECT {text} AS text,
-                regexp_matches({text}, '^[^0-9]*[1-9][0-9]{{0,2}}{sign}[0-9]{{3}}[^0-9]*$') AS three
+                regexp_matches({text}, '^[^0-9]*[1-9][0-9]{{0,2}}({sign}[0-9]{{3}})+[^0-9]*$') AS three
             FROM {log(fields)} WHERE regexp_matches({text}, '{sign}[0-9]'))"""
 
 

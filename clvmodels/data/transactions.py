@@ -18,7 +18,7 @@ import pandas as pd
 
 from clvmodels import schema, time
 from clvmodels.data import choice, numbers, sql
-from clvmodels.data.audit import BUDDHIST, Audit, audited, buddhist_lines, lost_share, remedy
+from clvmodels.data.audit import BUDDHIST, Audit, audited, buddhist_lines, is_buddhist, lost_share, remedy
 from clvmodels.data.reader import Days, Reader
 from clvmodels.data.sql import Status
 from clvmodels.data.summary import Summary
@@ -77,10 +77,15 @@ class Transactions:
     source : DataFrame, Table, path or relation
         A pandas or Polars frame, an Arrow table, a CSV or Parquet path (globs too), or a DuckDB relation. All columns
         of a CSV file are read as text, so that ids keep their leading zeros.
-    customer, date : str
-        Columns with the customer's id and the date or time. Ids keep their type, but decimals with a fraction, whole
-        numbers of more than 64 bits, and ids of mixed types become text. Dates as text must be written YYYY-MM-DD, with
-        or without time and zone, unless `date_format` says otherwise: the order of day and month is never guessed.
+    customer : str or sequence of str
+        Column with the customer's id. Ids keep their type, but decimals with a fraction, whole numbers of more than 64
+        bits, and ids of mixed types become text. Of several columns, such as ``["customer_id", "email"]``, the first
+        counts that is not missing or blank; the index has the name of the first. Nothing connects an email with the id
+        that stands beside it elsewhere: such customers are two, and a warning says how many.
+    date : str
+        Column with the date or time. Dates as text must be written YYYY-MM-DD, with or without time and zone, unless
+        `date_format` says otherwise: the order of day and month is never guessed. Buddhist years (2567 is 2024) are
+        told, never converted.
     value : str or (str, str), optional
         Column with the revenue of a line, or a pair (quantity, price) whose product it is.
     order : str, optional
@@ -96,6 +101,25 @@ class Transactions:
         Times that carry a zone are converted to this one before the day is taken; other times are taken as they are.
     bad_rows : {"error", "drop"}
         Lines without a readable date or a finite value are refused, or left out with a warning.
+    where : mapping, optional
+        Only lines count whose columns hold one of these values, as if the log held no others:
+        ``{"status": ["paid", "shipped"], "cancelled_at": None}``, where None stands for what is missing or blank. The
+        values are compared as they are written; one that no line holds is an error.
+    currency : str or (str, str), optional
+        Column with the currency of the value: more than one is an error, unless a pair (column, code) says which
+        counts. Lines in others are then left out with a warning. A line without a currency is of no known one, so it is
+        never added to the rest; lines worth 0 are. Without this option, a column whose name ends in "currency" or
+        "currency_code" is looked at all the same.
+    decimal : {".", ","}
+        Decimal sign of values that are text; numbers are left as they are. A text that does not follow the form is not
+        read, and never guessed at: 12,50 is refused where the sign is a point. A minus stands before or behind the
+        digits, or is written as parentheses; currency signs must be removed.
+    thousands : str, optional
+        What groups the digits of values that are text by threes: ",", ".", a space (of any kind) or an apostrophe;
+        with a comma also in the Indian way (12,34,567). Digits without groups are read, too.
+    encoding : str, default "utf-8"
+        Of a CSV file, by its name in Python: "cp1252", "cp1258" (Vietnamese), "cp874" or "tis-620" (Thai), "utf-16".
+        Other files than UTF-8 are written again in it for each question, into a temporary folder.
 
     Raises
     ------
@@ -407,7 +431,7 @@ class Transactions:
             return ""
         number = days.reader.query(sql.lines_after(), day=today)["lines"].item()
         total = counted(int(days.totals["lines"].sum()), "line")
-        years = f", {found:,} with years {BUDDHIST}" if (found := buddhist_lines(days)) else ""
+        years = f", {found:,} with years that {BUDDHIST}" if (found := buddhist_lines(days)) else ""
         return f"{self._fields.date} is after today in {number:,} of {total}{years}; the last is {last:%Y-%m-%d}"
 
     def _unread(self, days: Days, status: Status) -> str:
@@ -445,4 +469,5 @@ def _id_type(reader: Reader, fields: sql.Fields) -> str | None:
 
 
 def _period(first: pd.Timestamp, last: pd.Timestamp) -> str:
-    return f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    years = f", years that {BUDDHIST}" if is_buddhist(last.year) else ""
+    return f"{first:%Y-%m-%d} to {last:%Y-%m-%d}{years}"
