@@ -32,7 +32,7 @@ def is_utf_8(encoding: str) -> bool:
     (True, False)
     """
     try:
-        b"".decode(encoding)
+        "a".encode(encoding)
         return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"unknown encoding {encoding!r}; write it like 'utf-8', 'cp1252' or 'utf-16'") from error

@@ -300,7 +300,9 @@ def left_out(fields: Fields) -> str:
 
 def count_held(name: str, texts: Sequence[str | None], fields: Fields) -> str:
     """Lines that hold each of these texts in a column."""
-    counts = (f"count_if({holds(name, text, f'text_{i}', fields)}) AS lines_{i}" for i, text in enumerate(texts))
+    counts = (
+        f"count(*) FILTER ({holds(name, text, f'text_{i}', fields)}) AS lines_{i}" for i, text in enumerate(texts)
+    )
     return f"SELECT {', '.join(counts)} FROM log"
 
 
@@ -319,7 +321,7 @@ def several(name: str, fields: Fields) -> str:
 def currencies(fields: Fields) -> str:
     """Lines by currency, and how many of them are worth something: 0 is 0 in every currency."""
     return f"""
-        SELECT currency, count(*) AS lines, count_if(value <> 0) AS worth FROM ({lines(fields)})
+        SELECT currency, count(*) AS lines, count(*) FILTER (value <> 0) AS worth FROM ({lines(fields)})
         WHERE status <> '{Status.LATE}' GROUP BY 1 ORDER BY 2 DESC, 1"""
 
 

@@ -600,7 +600,7 @@ BAD_INPUT = {
         lambda: log_of(shop(amount=["1", "2.5", "1,5", "EUR 3", "1e3", ""])).summary(),
         (
             "amount is missing or not finite in 3 of 6 lines: '' (customer c), '1,5' (customer b), 'EUR 3' (customer "
-            "b); remove the currency sign or unit 'EUR' and say how numbers are written with decimal=',', or leave them out"
+            "b); remove the currency sign or unit 'EUR' and say how numbers are written with decimal=',', or leave them"
         ),
     ),
     "values that are dates": (lambda: log_of(shop(), value="date", date="amount"), "holds TIMESTAMP, not numbers"),
