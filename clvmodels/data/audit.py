@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from clvmodels.data import numbers, sql
-from clvmodels.data.choice import currencies, listed, mixed, written
+from clvmodels.data.choice import currencies, listed, mixed, wanted
 from clvmodels.data.reader import Days
 from clvmodels.data.sql import Fields, Status
 from clvmodels.errors import brief, counted, examples
@@ -228,9 +228,9 @@ def _choices(days: Days, fields: Fields) -> Iterator[dict[str, Any]]:
     if fields.where:
         out = scan(sql.left_out(fields), **fields.held)
         count = 0 if out.empty else out["lines"].iloc[0]
-        wanted = (f"{name} is not {' or '.join(map(written, texts))}" for name, texts in fields.where)
+        other = (f"{name} is not {either}" for name, either in wanted(fields).items())
         held = pd.Index([repr(brief(text)) for text in out["held"]])
-        yield _row("not asked for", "note", count, f"left out: {' or '.join(wanted)}", of=count + lines, found=held)
+        yield _row("not asked for", "note", count, f"left out: {' or '.join(other)}", of=count + lines, found=held)
     found = currencies(days, fields)
     if len(fields.currency) > 1:
         others = found.drop(fields.currency[1], errors="ignore")

@@ -62,8 +62,12 @@ def _text(value: Any) -> str | None:
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-def written(text: str | None) -> str:
-    """A text that `where` asks for, in a sentence."""
+def wanted(fields: Fields) -> dict[str, str]:
+    """What `where` asks for in each column, in a sentence."""
+    return {name: " or ".join(map(_written, texts)) for name, texts in fields.where}
+
+
+def _written(text: str | None) -> str:
     return "missing" if text is None else repr(text)
 
 
@@ -75,7 +79,7 @@ def check_chosen(reader: Reader, fields: Fields) -> None:
         counts = reader.scan(sql.count_held(name, texts, fields), **bound).iloc[0]
         for text, number in zip(texts, counts, strict=True):
             if not number:
-                raise DataError(f"no line has {name} {written(text)}; {_most_frequent(reader, name, of_all)}")
+                raise DataError(f"no line has {name} {_written(text)}; {_most_frequent(reader, name, of_all)}")
     of_where = dataclasses.replace(fields, currency=())
     if fields.where and reader.scan(sql.one_line(of_where), **of_where.chosen).empty:
         raise DataError(f"no line has all that where= asks for, of {' and '.join(name for name, _ in fields.where)}")

@@ -319,10 +319,10 @@ def several(name: str, fields: Fields) -> str:
 
 
 def currencies(fields: Fields) -> str:
-    """Lines by currency, and how many of them are worth something: 0 is 0 in every currency."""
+    """Lines by currency, and how many of them are added up and worth something: 0 is 0 in every currency."""
     return f"""
-        SELECT currency, count(*) AS lines, count(*) FILTER (value <> 0) AS worth FROM ({lines(fields)})
-        WHERE status <> '{Status.LATE}' GROUP BY 1 ORDER BY 2 DESC, 1"""
+        SELECT currency, count(*) AS lines, count(*) FILTER (value <> 0 AND status <> '{Status.NO_DATE}') AS worth
+        FROM ({lines(fields)}) WHERE status <> '{Status.LATE}' GROUP BY 1 ORDER BY 2 DESC, 1"""
 
 
 def second_ids(fields: Fields, number: int) -> str:

@@ -202,7 +202,9 @@ class Transactions:
         order = f", order {fields.order!r}" if fields.order else ""
         until = f", until {self._known_until:%Y-%m-%d}" if self._known_until is not None else ""
         customer = " or ".join(map(repr, fields.customers))
-        return f"Transactions in {self._kind}: customer {customer}, date {fields.date!r}{value}{order}{until}"
+        chosen = "".join(f", {name} {either}" for name, either in choice.wanted(fields).items())
+        chosen += f", currency {' '.join(map(repr, fields.currency))}" if fields.currency else ""
+        return f"Transactions in {self._kind}: customer {customer}, date {fields.date!r}{value}{order}{chosen}{until}"
 
     @property
     def end(self) -> pd.Timestamp:

@@ -615,6 +615,9 @@ def test_only_lines_that_are_used_must_be_of_one_currency():
     log_of(shop(), currency="currency").summary(until="2024-01-04")
     log_of(shop().assign(amount=[1.0, 1, 1, 0, 1, 1, 0, 0]), currency="currency").summary()
     log_of(shop(), currency="currency", value=None).summary()
+    undated = shop()["day"].where(shop()["currency"].isin(["EUR", "USD"]), "?")
+    with pytest.raises(DataError, match="currency holds EUR in 5 lines, USD in 1 line, which"):
+        log_of(shop().assign(day=undated), currency="currency", bad_rows="drop").summary()
     audit = log_of(shop().assign(currency="EUR"), currency=("currency", "EUR")).audit()
     assert row_of(audit, "other currencies")["level"] == "ok"
     with pytest.raises(DataError, match="currency holds EUR in 4 lines, USD in 1 line"):
@@ -837,6 +840,7 @@ def test_options_go_together(tmp_path, temporary):
     assert table["status"].to_dict() == {"007": "paid", "8@x.de": "shipped"}
     split = quietly(log.split, "2024-02-15", "30 days")
     assert split.holdout["transactions"].tolist() == [0, 0]
+    assert repr(log).endswith("value 'amount', order 'order', status 'paid' or 'shipped', currency 'currency' 'EUR'")
     text = repr(log.audit())
     assert max(map(len, text.splitlines())) <= 80
     known = quietly(log.summary, until="2024-02-15").table
