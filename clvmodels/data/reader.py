@@ -85,7 +85,8 @@ class Reader:
         with contextlib.ExitStack() as stack:
             stack.callback(self._connection.close)
             with self._readable():
-                self._paths = self._utf_8(encoding, stack)
+                if not is_utf_8(encoding):
+                    self._copies = self._rewritten(encoding, stack)
                 relation = self._opened()
                 self.types = dict(zip(relation.columns, map(str, relation.types), strict=True))
             self._taken = stack.pop_all()
@@ -125,13 +126,15 @@ class Reader:
         finally:
             self._connection.unregister("log")
 
-    def _utf_8(self, encoding: str, stack: contextlib.ExitStack) -> str | list[str]:
-        """The path of the log, or those of its copies in UTF-8."""
-        if is_utf_8(encoding):
-            return str(self._source)
+    def _rewritten(self, encoding: str, stack: contextlib.ExitStack) -> dict[str, str]:
+        """Copies of the files in UTF-8, until the stack is closed."""
         if not self._is_csv:
             raise ValueError(f"encoding is for CSV files; {self.kind} has none")
-        self._copies = rewritten(self._files(), encoding, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        return rewritten(self._files(), encoding, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+
+    @property
+    def _paths(self) -> str | list[str]:
+        """What DuckDB reads."""
         return list(self._copies) or str(self._source)
 
     def _files(self) -> list[str]:
