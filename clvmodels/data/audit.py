@@ -241,7 +241,8 @@ def _choices(days: Days, fields: Fields) -> Iterator[dict[str, Any]]:
         yield _row("several currencies", "error", several["lines"].sum(), remark, of=lines)
     for number, name in enumerate(fields.customers[1:], 1):
         taken = scan(sql.second_ids(fields, number), **fields.chosen).iloc[0]
-        yield _oddity(f"id from {name}", "note", taken["lines"], "lines without an earlier id", lines)
+        remark = f"taken where {' and '.join(fields.customers[:number])} is missing"
+        yield _oddity(f"id from {name}", "note", taken["lines"], remark, lines)
         remark = f"customers counted twice: their {name} stands beside another id on other lines"
         yield _oddity(f"two ids by {name}", "warning", taken["twice"], remark, math.nan)
 

@@ -689,6 +689,7 @@ def test_the_first_id_that_is_not_missing_counts(tmp_path):
         audit = log.audit()
         row = row_of(audit, "id from email")
         assert (row["level"], row["count"], row["share"]) == ("note", 3, 3 / 8)
+        assert row["remark"] == "taken where customer is missing"
         row = row_of(audit, "two ids by email")
         assert (row["level"], row["count"]) == ("warning", 1)
         assert repr(log).endswith(": customer 'customer' or 'email', date 'day', order 'order'")
