@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 Source = Annotated[str, typer.Argument(help="CSV or Parquet file; a pattern such as 'logs/*.csv' reads many.")]
-Customer = Annotated[str | None, typer.Option(help="Column with the customer's id.", metavar="COLUMN")]
+Customer = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Column with the customer's id. Given again: what to take where it is missing.", metavar="COLUMN"
+    ),
+]
 Date = Annotated[str | None, typer.Option(help="Column with the date or time.", metavar="COLUMN")]
 VALUE = typer.Option(
     help="Column with a line's revenue. Give it twice, quantity and price, to multiply.", metavar="COLUMN"
@@ -72,6 +77,28 @@ BadRows = Annotated[
         help="Unreadable dates and values: error (refuse) or drop (leave out).", metavar="POLICY", show_default="error"
     ),
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only lines with this value: status=paid. Given again: more values, or more columns.",
+        metavar="COLUMN=VALUE",
+    ),
+]
+Currency = Annotated[
+    list[str] | None,
+    typer.Option(help="Column with the currency. Given again: the code that counts.", metavar="COLUMN"),
+]
+Decimal = Annotated[
+    str | None,
+    typer.Option(help="Decimal sign of numbers in text: '.' or ','.", metavar="SIGN", show_default="."),
+]
+Thousands = Annotated[
+    str | None, typer.Option(help="What groups their thousands, if anything: ',', '.' or ' '.", metavar="SIGN")
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(help="Encoding of a CSV file, such as cp1252 or utf-16.", metavar="NAME", show_default="utf-8"),
+]
 Until = Annotated[str | None, typer.Option(help="Last day observed (the last date in the log).", metavar="DATE")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 
@@ -79,10 +106,11 @@ SEGMENTS_SHOWN = 10
 
 # An option as the sentences of the package write it, such as `until=` or `method='map'`, but not within a path.
 _NAMES = (
-    "customer|date|value|date_format|bad_rows|refunds|acquired|first_seen_after|until|unit|horizon|discount_rate|"
-    "method|model|save|max_age|overwrite"
+    "customer|date|value|date_format|bad_rows|refunds|acquired|first_seen_after|where|currency|decimal|thousands|"
+    "encoding|until|unit|horizon|discount_rate|method|model|save|max_age|overwrite"
 )
-_OPTION = re.compile(rf"(?<![^\s(])({_NAMES})=(?:True\b)?(?=(['\w])?)")
+_OPTION = re.compile(rf"(?<![^\s(])({_NAMES})=(?:True\b)?(?=([\"'\w])?)")
+_CURRENCY = re.compile(r"(?<!\S)currency=\((\S.*?), (\S.*?)\)")
 
 
 def main() -> None:
@@ -154,6 +182,11 @@ def audit(
     date_format: DateFormat = None,
     timezone: Timezone = None,
     bad_rows: BadRows = None,
+    where: Where = None,
+    currency: Currency = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
 ) -> None:
     """Show what is in a log, what is odd, and if it is enough to fit.
 
@@ -177,6 +210,11 @@ def audit(
             date_format=date_format,
             timezone=timezone,
             bad_rows=cast(Any, bad_rows),
+            where=_values_by_column(where or []),
+            currency=currency or None,
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
         )
     typer.echo(repr(made))
 
@@ -199,6 +237,11 @@ def predict(
     date_format: DateFormat = None,
     timezone: Timezone = None,
     bad_rows: BadRows = None,
+    where: Where = None,
+    currency: Currency = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
     unit: Annotated[
         str | None,
         typer.Option(
@@ -277,6 +320,11 @@ def predict(
             date_format=date_format,
             timezone=timezone,
             bad_rows=cast(Any, bad_rows),
+            where=_values_by_column(where or []),
+            currency=currency or None,
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
         )
     _show_prediction(made)
     _say(f"\nEach customer: {made.file}")
@@ -306,7 +354,7 @@ def _reporting() -> Iterator[Callable[[str], None]]:
     def tell(sentence: str) -> None:
         # A terminal breaks the line between words; a log file gets it in one.
         if sentence not in told:
-            console.print(_OPTION.sub(_as_option, sentence), soft_wrap=not console.is_terminal)
+            console.print(_as_options(sentence), soft_wrap=not console.is_terminal)
             told.add(sentence)
 
     def note(message: Warning | str, *place: Any, **more: Any) -> None:
@@ -323,6 +371,22 @@ def _reporting() -> Iterator[Callable[[str], None]]:
     except (ValueError, FitError, OSError) as error:
         tell(f"Error: {error}")
         raise typer.Exit(3 if isinstance(error, StaleDataError) else 2) from error
+
+
+def _values_by_column(given: list[str]) -> dict[str, list[str]]:
+    """The values that `--where` gives for each column."""
+    values: dict[str, list[str]] = {}
+    for text in given:
+        column, sign, value = text.partition("=")
+        if not sign:
+            raise ValueError(f"where must be written COLUMN=VALUE, such as status=paid; got {text!r}")
+        values.setdefault(column, []).append(value)
+    return values
+
+
+def _as_options(sentence: str) -> str:
+    """The sentence with options as the command line has them."""
+    return _OPTION.sub(_as_option, _CURRENCY.sub(r"--currency \1 --currency \2", sentence))
 
 
 def _as_option(found: re.Match[str]) -> str:

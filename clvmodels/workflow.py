@@ -15,6 +15,7 @@ import pandas as pd
 
 from clvmodels import schema
 from clvmodels.data import datasets
+from clvmodels.data.choice import Where
 from clvmodels.data.transactions import BadRows, Day, Refunds, Transactions
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, StaleDataError, counted
@@ -45,7 +46,7 @@ Progress = Callable[[str], None]
 class LogOptions(TypedDict, total=False):
     """How a log is read; what each option means is said by `clvmodels.Transactions`. None: not said."""
 
-    customer: str | None
+    customer: str | Sequence[str] | None
     date: str | None
     order: str | None
     refunds: Refunds | None
@@ -54,6 +55,11 @@ class LogOptions(TypedDict, total=False):
     date_format: str | None
     timezone: str | None
     bad_rows: BadRows | None
+    where: Where | None
+    currency: str | Sequence[str] | None
+    decimal: str | None
+    thousands: str | None
+    encoding: str | None
 
 
 @dataclass(frozen=True)
@@ -287,8 +293,9 @@ def predict(
         raise ValueError(f"{' and '.join(missing)} must be given: the columns of the log; only a saved fit knows them")
     progress("Read the log")
     transactions = Transactions(source, **options)
-    if options["customer"].lower() in schema.PREDICTED:
-        raise DataError(f"customer column {options['customer']!r} has the name of a predicted column; rename it")
+    customer = options["customer"] if isinstance(options["customer"], str) else options["customer"][0]
+    if customer.lower() in schema.PREDICTED:
+        raise DataError(f"customer column {customer!r} has the name of a predicted column; rename it")
     if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in _files(source)}:
         raise ValueError(f"output {file} is the log itself; choose another name")
     customers = transactions.summary(unit=fit.origin.unit if fit else unit or "week", until=until)

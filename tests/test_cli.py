@@ -121,6 +121,100 @@ def test_audit_shows_its_table(folder):
     assert ran.stdout == f"{expected}\n"
 
 
+@pytest.fixture
+def export(folder, lines):
+    """The log as a German shop writes it, with orders that were cancelled, guests, and other currencies."""
+    made = lines.assign(
+        amount=[f"{amount:,.2f}".translate(str.maketrans(",.", ".,")) for amount in 100 * lines["amount"]],
+        Kunde=lines["id"].where(lines.index % 5 > 0, ""),
+        email=lines["id"] + "@müller.de",
+        status=np.resize(["bezahlt", "versandt", "bezahlt", "storniert"], len(lines)),
+        currency=np.resize(["EUR", "EUR", "EUR", "EUR", "EUR", "CHF", ""], len(lines)),
+    )
+    made.drop(columns="id").to_csv("export.csv", sep=";", index=False, encoding="cp1252")
+    return made
+
+
+EXPORT = ["export.csv", "--customer", "Kunde", "--customer", "email", *COLUMNS[2:]]
+FORM = ["--encoding", "cp1252", "--decimal", ",", "--thousands", "."]
+CHOICE = ["--where", "status=bezahlt", "--where", "status=versandt", "--currency", "currency", "--currency", "EUR"]
+
+
+def test_a_messy_export_is_audited_and_predicted(folder, export):
+    ran = call("audit", *EXPORT, *FORM, *CHOICE)
+    assert ran.exit_code == 0
+    assert fits(ran.stdout)
+    log = clv.Transactions(
+        "export.csv",
+        customer=["Kunde", "email"],
+        date="day",
+        value="amount",
+        where={"status": ["bezahlt", "versandt"]},
+        currency=("currency", "EUR"),
+        decimal=",",
+        thousands=".",
+        encoding="cp1252",
+    )
+    assert ran.stdout == f"{log.audit()}\n"
+    ran = call("predict", *EXPORT, *FORM, *CHOICE, "--method", "map")
+    assert ran.exit_code == 0
+    assert "Note: currency is not EUR in " in ran.stderr
+    kept = export[(export["status"] != "storniert") & (export["currency"] == "EUR")]
+    guests = kept["Kunde"] == ""
+    twice = len({*kept.loc[guests, "email"]} & {*kept.loc[~guests, "email"]})
+    assert f"Note: {twice} of the ids that are taken from email stand beside another id" in ran.stderr
+    amounts = kept["amount"].str.replace(".", "").str.replace(",", ".").astype(float)
+    spent = amounts.groupby(kept["Kunde"].where(kept["Kunde"] != "", kept["email"])).sum()
+    table = pd.read_parquet("clv.parquet").set_index("Kunde")
+    assert table["historic_revenue"].round(2).to_dict() == spent.round(2).to_dict()
+    assert "003@müller.de" in table.index
+
+
+MESSY = {
+    "encoding": (
+        [],
+        "export.csv is not written in utf-8, as line 2 shows; say in which encoding it is with --encoding (such as",
+    ),
+    "unknown encoding": (["--encoding", "ansi"], "unknown encoding 'ansi'; write it like 'utf-8', 'cp1252' or"),
+    "decimal": (
+        FORM[:2],
+        "how numbers are written with --decimal ',' and --thousands '.', or leave them out with --bad",
+    ),
+    "thousands": ([*FORM[:4], *CHOICE], "say how numbers are written with --thousands '.', or leave"),
+    "both alike": ([*FORM[:4], "--thousands", ","], "decimal and thousands are both ','; numbers cannot be read so"),
+    "currencies": (
+        FORM,
+        "CHF in 223 lines, which cannot be added up; --currency 'currency' --currency 'EUR' picks one, and --where can",
+    ),
+    "currency": ([*FORM, *CHOICE[4:7], "EURO"], "no line has currency 'EURO'; currency holds 'EUR', 'CHF'"),
+    "three currencies": (
+        [*FORM, *CHOICE[4:], "--currency", "CHF"],
+        "currency must be a column or a pair (column, code)",
+    ),
+    "state": (
+        [*FORM, "--where", "status=bezalt"],
+        "no line has status 'bezalt'; status holds 'bezahlt', 'versandt', 'st",
+    ),
+    "state without column": (
+        [*FORM, "--where", "bezahlt"],
+        "where must be written COLUMN=VALUE, such as status=paid; got",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "sentence"), MESSY.values(), ids=MESSY)
+def test_a_messy_export_is_refused_in_one_sentence(folder, export, options, sentence):
+    before = sorted(folder.iterdir())
+    assert_refused(call("predict", *EXPORT, *options), sentence, folder, before)
+
+
+def test_a_choice_may_be_of_what_is_missing_or_holds_the_sign(folder, lines):
+    lines.assign(note=np.where(lines.index % 2, "a=b", "")).to_csv("orders.csv", index=False)
+    for value, number in (("", (len(lines) + 1) // 2), ("a=b", len(lines) // 2)):
+        ran = call("audit", "orders.csv", *COLUMNS, "--where", f"note={value}")
+        assert ran.stdout.startswith(f"Audit of {number:,} lines")
+
+
 def test_the_value_is_not_needed_for_an_audit(folder):
     assert call("audit", "orders.csv", "--customer", "id", "--date", "day").exit_code == 0
 
@@ -341,7 +435,7 @@ def test_a_fit_that_cannot_be_used_is_refused_in_one_sentence(folder, monkeypatc
 
 
 def test_a_path_that_looks_like_an_option_is_left_alone():
-    assert cli._OPTION.sub(cli._as_option, "there is no file /logs/value=2/x.csv; give until=") == (
+    assert cli._as_options("there is no file /logs/value=2/x.csv; give until=") == (
         "there is no file /logs/value=2/x.csv; give --until"
     )
 

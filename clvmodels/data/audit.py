@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from clvmodels.data import sql
+from clvmodels.data import numbers, sql
+from clvmodels.data.choice import currencies, listed, mixed, wanted
 from clvmodels.data.purchases import Found, dates, day_number
 from clvmodels.data.reader import Reader
 from clvmodels.data.sql import Fields, Status
@@ -29,6 +30,10 @@ _REPEATERS, _GAPS = 50, 3
 _FIRST_PART = 12
 
 _ENOUGH = "enough to fit"
+
+# The Thai calendar is 543 years ahead of the one in which nobody kept logs before 1950.
+BUDDHIST = "look Buddhist (2567 is 2024: subtract 543 first)"
+_BUDDHIST_START = 1950 + 543
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +126,7 @@ def audited(reader: Reader, found: Found, fields: Fields, until: pd.Timestamp | 
     table = pd.DataFrame(
         [
             *_facts(fields, found, gap, end),
+            *_choices(reader, fields, found),
             *_line_checks(reader, fields, found, lines, until),
             *_customer_checks(fields, found, lines[lines.index.notna()]),
             _first_purchases(dates(buyers["first_day"]), fields.start(found.first), end),
@@ -139,6 +145,38 @@ def lost_share(worth: pd.Series, refunds: str) -> float:
     share = worth[Status.NO_CUSTOMER] / revenue if revenue > 0 else math.nan
     # Refunds can outweigh what the others bought.
     return share if 0 <= share <= 1 else math.nan
+
+
+def remedy(reader: Reader, fields: Fields, status: Status) -> str:
+    """What to do about lines whose date or value cannot be used."""
+    if not fields.texts(status):
+        return "correct them"
+    texts = reader.scan(sql.unread_texts(fields, status))["text"]
+    if status is Status.NO_VALUE:
+        return numbers.remedy(texts, fields.decimal, fields.thousands)
+    buddhist, order = _date_faults(texts, fields)
+    return ", and ".join([f"the years {BUDDHIST}"] * buddhist + [fields.date_remedy] * order)
+
+
+def _date_faults(texts: pd.Series, fields: Fields) -> tuple[bool, bool]:
+    """Whether dates that cannot be read have Buddhist years, and whether it remains to say how they are written."""
+    years = texts.str.findall(r"(?<!\d)\d{4}(?!\d)").map(lambda found: any(is_buddhist(int(year)) for year in found))
+    buddhist = len(texts) > 0 and bool(years.all())
+    # 2567-02-29 is written YYYY-MM-DD, but 2567 is no leap year.
+    written = fields.date_format is not None or texts.str.match(r"\d{4}-\d\d-\d\d").all()
+    return buddhist, not (buddhist and written)
+
+
+def is_buddhist(year: int) -> bool:
+    """Whether a year seems to be counted in the Thai calendar."""
+    return _BUDDHIST_START <= year <= pd.Timestamp.today().year + 543
+
+
+def buddhist_lines(reader: Reader, fields: Fields) -> int:
+    """Lines with such a year."""
+    ends = f"{_BUDDHIST_START - 1}-12-31", f"{pd.Timestamp.today().year + 543}-12-31"
+    after, beyond = (reader.scan(sql.lines_after(fields), day=day)["lines"].item() for day in ends)
+    return after - beyond
 
 
 def _row(
@@ -181,6 +219,45 @@ def _facts(fields: Fields, found: Found, gap: float, end: pd.Timestamp) -> Itera
         yield _row("top 1 % of customers", "note", top, "hold this share of the revenue") | {"share": share}
 
 
+def _choices(reader: Reader, fields: Fields, all_found: Found) -> Iterator[dict[str, Any]]:
+    """What the options leave out or put together."""
+    scan, lines = reader.scan, all_found.totals["lines"].sum()
+    if fields.where:
+        out = scan(sql.left_out(fields))
+        count = 0 if out.empty else out["lines"].iloc[0]
+        other = (f"{name} is not {either}" for name, either in wanted(fields).items())
+        held = pd.Index([repr(brief(text)) for text in out["held"]])
+        yield _row("not asked for", "note", count, f"left out: {' or '.join(other)}", of=count + lines, found=held)
+    found = currencies(reader, fields)
+    if len(fields.currency) > 1:
+        others = found.drop(fields.currency[1], errors="ignore")
+        count, level = others["lines"].sum(), "ok" if others.empty else "warning"
+        yield _row("other currencies", level, count, f"left out: {listed(others)}", of=count + lines)
+    elif not (several := mixed(found, fields)).empty:
+        remark = f"refused by summary(): {found.index.name} holds {listed(several)}; pick one with currency="
+        yield _row("several currencies", "error", several["lines"].sum(), remark, of=lines)
+    for number, name in enumerate(fields.customers[1:], 1):
+        taken = scan(sql.second_ids(fields, number)).iloc[0]
+        remark = f"taken where {' and '.join(fields.customers[:number])} is missing"
+        yield _oddity(f"id from {name}", "note", taken["lines"], remark, lines)
+        remark = f"customers counted twice: their {name} stands beside another id on other lines"
+        yield _oddity(f"two ids by {name}", "warning", taken["twice"], remark, math.nan)
+
+
+def _three_decimals(reader: Reader, fields: Fields, lines: float) -> Iterator[dict[str, Any]]:
+    """Whether what is read as decimals may be thousands, where nobody has said how these are written."""
+    for name in fields.value:
+        if fields.types[name] in sql.TEXTS and fields.thousands is None:
+            found = reader.scan(sql.three_decimals(name, fields)).iloc[0]
+            if found["three"] == found["marked"] > 0:
+                remark = (
+                    f"{name} has three digits behind each {fields.decimal!r}; if it groups thousands, say "
+                    f"thousands={fields.decimal!r} and decimal={'.,'.replace(fields.decimal, '')!r}"
+                )
+                example = pd.Index([repr(brief(found["example"]))])
+                yield _row("three decimals", "warning", found["three"], remark, of=lines, found=example)
+
+
 def _line_checks(
     reader: Reader, fields: Fields, found: Found, odd: pd.DataFrame, until: pd.Timestamp | None
 ) -> Iterator[dict[str, Any]]:
@@ -201,12 +278,18 @@ def _line_checks(
     lost = lost_share(worth, fields.refunds)
     share = "" if math.isnan(lost) else f", with {lost:.1%} of the {'net ' * (fields.refunds == 'net')}revenue"
     yield _oddity("no customer id", "warning", count[Status.NO_CUSTOMER], f"left out{share}", lines)
-    how = "; say how with date_format=" if fields.dates_are_written and fields.date_format is None else ""
-    remark = f"{done}: {fields.date} {fields.date_fault}{how}"
+    remark = f"{done}: {fields.date} {fields.date_fault}"
+    if count[Status.NO_DATE] and fields.dates_are_written:
+        texts = reader.scan(sql.unread_texts(fields, Status.NO_DATE))["text"]
+        buddhist, order = _date_faults(texts, fields)
+        remark += f"; the years {BUDDHIST}" if buddhist else ""
+        remark += "; say how with date_format=" if order and fields.date_format is None else ""
     yield _oddity("unreadable dates", refused, count[Status.NO_DATE], remark, lines, unusable[Status.NO_DATE])
     if fields.value:
-        remark = f"{done}; write numbers like 1234.56" if fields.texts(Status.NO_VALUE) else done
+        unread = count[Status.NO_VALUE] and fields.texts(Status.NO_VALUE)
+        remark = f"{done}; {remedy(reader, fields, Status.NO_VALUE)}" if unread else done
         yield _oddity("values not finite", refused, count[Status.NO_VALUE], remark, lines, unusable[Status.NO_VALUE])
+        yield from _three_decimals(reader, fields, lines)
         policy = {
             "net": ("note", f"taken off the purchases before them; their sum is {worth[Status.REFUND]:,.2f}"),
             "drop": ("warning", f"left out; their sum is {worth[Status.REFUND]:,.2f}"),
@@ -227,6 +310,8 @@ def _line_checks(
     else:
         check, level, remark = "dates after the end", "note", f"left out, being after {until:%Y-%m-%d}"
     yield _oddity(check, level, people["beyond"].sum(), remark, lines, some("beyond"))
+    if ahead := buddhist_lines(reader, fields):
+        yield _row("Buddhist years", "warning", ahead, f"their years {BUDDHIST}", of=lines)
     zoned, dated = odd["zoned"].sum(), odd["dated"].sum()
     remark = f"times with a zone are turned into {fields.timezone}, times without are taken as they are"
     yield _oddity("mixed time zones", "warning", min(zoned, dated - zoned), remark, lines)

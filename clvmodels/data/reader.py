@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 
+from clvmodels.data.encoding import decoded, is_utf_8, rewritten
 from clvmodels.errors import DataError, examples
 
 if TYPE_CHECKING:
@@ -39,8 +40,11 @@ class Reader:
     ----------
     source : DataFrame, Table, path or relation
         As of `Transactions`.
+    encoding : str
+        Of a CSV file. DuckDB reads UTF-8; files in another encoding are written again in it for the question, into a
+        temporary folder.
     **bound : object
-        Parameters of every text that reads the log.
+        Parameters of the texts that read the log; each text takes those that it names.
 
     Attributes
     ----------
@@ -50,7 +54,7 @@ class Reader:
         The columns and their types in DuckDB.
     """
 
-    def __init__(self, source: Source, **bound: object) -> None:
+    def __init__(self, source: Source, encoding: str = "utf-8", **bound: object) -> None:
         import duckdb
 
         self._source, self._bound = source, bound
@@ -59,41 +63,52 @@ class Reader:
             config={"pandas_analyze_sample": sys.maxsize, "temp_directory": tempfile.gettempdir()}
         )
         self.kind = _kind(source)
-        with _readable(self.kind):
-            relation = self._opened()
-            self.types = dict(zip(relation.columns, map(str, relation.types), strict=True))
+        self._copies: dict[str, str] = {}
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._connection.close)
+            with self._readable():
+                if not is_utf_8(encoding):
+                    self._copies = self._rewritten(encoding, stack)
+                relation = self._opened()
+                self.types = dict(zip(relation.columns, map(str, relation.types), strict=True))
+            self._taken = stack.pop_all()
 
     def close(self) -> None:
         """Give back what the question took."""
-        self._connection.close()
+        self._taken.close()
 
     def names(self) -> list[str]:
         """The columns as they are written: DuckDB renames those that repeat."""
         source: Any = self._source
         if not isinstance(source, (str, Path)):
             return [str(name) for name in getattr(source, "column_names", source.columns)]
-        if _is_parquet(str(source)):
+        if not self._is_csv:
             return list(self.types)
-        with _readable(self.kind):
-            header = self._connection.read_csv(str(source), header=False, **_CSV).limit(1).fetchall()
+        with self._readable():
+            header = self._connection.read_csv(self._paths, header=False, **_CSV).limit(1).fetchall()
         return [str(name) for name in header[0]]
 
     def query(self, text: str, **parameters: object) -> pd.DataFrame:
         """Run a text that does not read the log."""
-        with _readable(self.kind):
+        with self._readable():
             return self._connection.execute(text, parameters).df()
 
     def scan(self, text: str, **parameters: object) -> pd.DataFrame:
         """Run a text that reads the log."""
         with self._log():
-            return self.query(text, **self._bound, **parameters)
+            return self.query(text, **self._named(text, parameters))
 
     def stream(self, text: str) -> Iterator[pyarrow.RecordBatch]:
         """Run a text that reads the log, and give its rows in batches as they come."""
         import pyarrow
 
-        with self._log(), _readable(self.kind):
-            yield from pyarrow.RecordBatchReader.from_stream(self._connection.sql(text, params=self._bound))
+        with self._log(), self._readable():
+            yield from pyarrow.RecordBatchReader.from_stream(self._connection.sql(text, params=self._named(text, {})))
+
+    def _named(self, text: str, parameters: dict[str, object]) -> dict[str, object]:
+        """The parameters that a text names: DuckDB refuses others."""
+        given = self._bound | parameters
+        return {name: value for name, value in given.items() if re.search(rf"\${name}\b", text)}
 
     @contextlib.contextmanager
     def _log(self) -> Iterator[None]:
@@ -104,12 +119,28 @@ class Reader:
             yield
             return
         # A relation belongs to another connection; from this one it can be read as a stream, anew each time.
-        with _readable(self.kind):
+        with self._readable():
             self._connection.register("log", pyarrow.RecordBatchReader.from_stream(self._source))
         try:
             yield
         finally:
             self._connection.unregister("log")
+
+    def _rewritten(self, encoding: str, stack: contextlib.ExitStack) -> dict[str, str]:
+        """Copies of the files in UTF-8, until the stack is closed."""
+        if not self._is_csv:
+            raise ValueError(f"encoding is for CSV files; {self.kind} has none")
+        return rewritten(self._files(), encoding, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+
+    @property
+    def _paths(self) -> str | list[str]:
+        """What DuckDB reads."""
+        return list(self._copies) or str(self._source)
+
+    def _files(self) -> list[str]:
+        """The files that the path stands for."""
+        found = self._connection.execute("SELECT file FROM glob($1)", [str(self._source)]).fetchall()
+        return [file for (file,) in found]
 
     def _opened(self) -> duckdb.DuckDBPyRelation:
         import duckdb
@@ -124,7 +155,9 @@ class Reader:
         if _is_parquet(path):
             relation = self._connection.read_parquet(path, union_by_name=True, binary_as_string=True)
         else:
-            relation = self._connection.read_csv(path, header=True, **_CSV)
+            relation = self._connection.read_csv(self._paths, header=True, **_CSV)
+            if any("\0" in name for name in relation.columns):
+                raise DataError(f"{path} is not written in UTF-8; if it is UTF-16, say so with encoding='utf-16'")
             if len(relation.columns) == 1:
                 raise DataError(
                     f"{path} was read as one column, {examples(map(repr, relation.columns))}: its first line must be "
@@ -132,6 +165,38 @@ class Reader:
                 )
         relation.create_view("log")
         return relation
+
+    @property
+    def _is_csv(self) -> bool:
+        return isinstance(self._source, (str, Path)) and not _is_parquet(str(self._source))
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Turn whatever DuckDB raises into one sentence, without the line at fault: it may hold personal data."""
+        import duckdb
+        import pyarrow
+
+        try:
+            yield
+        except (duckdb.Error, pyarrow.ArrowException, OSError) as error:
+            reason = re.sub(
+                r"Original Line:.*?(Expected Number|Value with|Invalid unicode|Possible|$)",
+                r"\1",
+                str(error),
+                flags=re.DOTALL,
+            )
+            reason = re.split(r"\n\n|Possible|The search space|due to the following", reason)[0]
+            if self._is_csv and "Invalid unicode" in reason:
+                self._find_other_encoding()
+            for copy, file in self._copies.items():
+                reason = reason.replace(copy, file)
+            raise DataError(f"{self.kind} cannot be read: {' '.join(reason.split())}") from error
+
+    def _find_other_encoding(self) -> None:
+        """Say which line of which file is not UTF-8."""
+        for file in self._files():
+            for _ in decoded(file, "utf-8"):
+                pass
 
 
 def _kind(source: Source) -> str:
@@ -168,22 +233,3 @@ def _check_path(path: str) -> None:
         raise DataError(f"there is no file {path}")
     if file.is_file() and not file.stat().st_size:
         raise DataError(f"{path} is an empty file")
-
-
-@contextlib.contextmanager
-def _readable(name: str) -> Iterator[None]:
-    """Turn whatever DuckDB raises into one sentence, without the line at fault: it may hold personal data."""
-    import duckdb
-    import pyarrow
-
-    try:
-        yield
-    except (duckdb.Error, pyarrow.ArrowException, OSError) as error:
-        reason = re.sub(
-            r"Original Line:.*?(Expected Number|Value with|Invalid unicode|Possible|$)",
-            r"\1",
-            str(error),
-            flags=re.DOTALL,
-        )
-        reason = re.split(r"\n\n|Possible|The search space|due to the following", reason)[0]
-        raise DataError(f"{name} cannot be read: {' '.join(reason.split())}") from error

@@ -8,11 +8,14 @@ are quoted through SQLGlot, values are bound, and only day arithmetic is used: w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 import pandas as pd
 from sqlglot import exp
+
+from clvmodels.data import numbers
 
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 INTEGERS = frozenset((*_INTEGERS, *("U" + name for name in _INTEGERS)))
@@ -52,9 +55,14 @@ class Status(IntEnum):
 
 @dataclass(frozen=True)
 class Fields:
-    """Which columns of the log hold what, their types, and how to read them."""
+    """Which columns of the log hold what, their types, and how to read them.
 
-    customer: str
+    The id is that of the first of `customers` that is not missing. `where` holds columns with the texts of which one
+    must stand there (None: nothing stands there), `currency` a column and perhaps the only code that counts, `doubtful`
+    a column that seems to hold currencies though nobody said so.
+    """
+
+    customers: tuple[str, ...]
     date: str
     value: tuple[str, ...]
     order: str | None
@@ -67,12 +75,22 @@ class Fields:
     timezone: str
     refunds: str
     bad_rows: str
+    decimal: str
+    thousands: str | None
+    where: tuple[tuple[str, tuple[str | None, ...]], ...]
+    currency: tuple[str, ...]
+    doubtful: str | None
 
     @property
     def used(self) -> tuple[str, ...]:
         """The columns that are read."""
         single = (name for name in (self.order, self.acquired) if name)
-        return (self.customer, self.date, *self.value, *single, *self.attributes)
+        return (*self.customers, self.date, *self.value, *single, *self.attributes)
+
+    @property
+    def customer(self) -> str:
+        """The name of the id in the tables that are made."""
+        return self.customers[0]
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -81,7 +99,10 @@ class Fields:
         written = kinds & (INTEGERS | TEXTS)
         formatted = {"date_format": self.date_format} if self.date_format is not None and written else {}
         zoned = "%z" in formatted["date_format"].lower() if formatted else bool(kinds & TEXTS)
-        return formatted | ({"timezone": self.timezone} if zoned or ZONED in kinds else {})
+        texts = ((f"where_{i}_{j}", text) for i, (_, held) in enumerate(self.where) for j, text in enumerate(held))
+        chosen = {name: text for name, text in texts if text is not None}
+        chosen |= dict(zip(("currency",), self.currency[1:], strict=False))
+        return formatted | chosen | ({"timezone": self.timezone} if zoned or ZONED in kinds else {})
 
     def start(self, first: pd.Timestamp) -> pd.Timestamp:
         """The day from which on customers are counted, in a log whose first day is known."""
@@ -125,7 +146,7 @@ def quoted(name: str) -> str:
 
 def lines(fields: Fields) -> str:
     """Each line with its customer, day, value and status."""
-    value = " * ".join(f"TRY_CAST({quoted(name)} AS DOUBLE)" for name in fields.value) or "NULL::DOUBLE"
+    value = " * ".join(_number(name, fields) for name in fields.value) or "NULL::DOUBLE"
     texts = " || ' x ' || ".join(_text(name) for name in fields.value) or "NULL"
     nets = fields.refunds == "net"
     refund = "FALSE" if fields.refunds == "keep" else "value < 0"
@@ -140,6 +161,7 @@ def lines(fields: Fields) -> str:
         f"hash({_LINE}) AS line_hash",
         f"{_zoned(fields.date, fields)} AS is_zoned",
         *(f"{_present(name, fields)} AS attribute_{i}" for i, name in enumerate(fields.attributes)),
+        *(f"{_currency(name, fields)} AS currency" for name in fields.currency[:1]),
     ]
     # A refund that is left out needs no date. Without a customer it is no revenue that is lost with him.
     lost = f"CASE WHEN abs(value) < {_HUGE} AND ({nets} OR customer IS NOT NULL OR NOT {refund}) THEN value END"
@@ -152,7 +174,7 @@ def lines(fields: Fields) -> str:
             WHEN {f"NOT coalesce(abs(value) < {_HUGE}, FALSE)" if fields.value else "FALSE"} THEN {Status.NO_VALUE:d}
             WHEN {refund} THEN {Status.REFUND:d}
             ELSE {Status.PURCHASE:d} END AS UTINYINT) AS status
-        FROM (SELECT {", ".join(columns)} FROM log AS {_LINE})
+        FROM (SELECT {", ".join(columns)} FROM {log(fields)} AS {_LINE})
         WHERE coalesce(day <= CAST($known_until AS DATE), TRUE)"""
 
 
@@ -171,9 +193,57 @@ def span(fields: Fields) -> str:
     return f"SELECT min(day) AS first, max(day) AS last FROM ({lines(fields)})"
 
 
-def _customer(fields: Fields) -> str:
-    column = _present(fields.customer, fields)
-    return f"CAST({column} AS {fields.id_type})" if fields.id_type else column
+def log(fields: Fields) -> str:
+    """The lines that were asked for."""
+    conditions = [_where(fields)] if fields.where else []
+    if len(fields.currency) > 1:
+        conditions.append(f"{_currency(fields.currency[0], fields)} = $currency")
+    return f"(SELECT * FROM log WHERE {' AND '.join(conditions)})" if conditions else "log"
+
+
+def one_line(fields: Fields) -> str:
+    """Whether there are any."""
+    return f"SELECT 1 FROM {log(fields)} LIMIT 1"
+
+
+def _where(fields: Fields) -> str:
+    columns = (
+        " OR ".join(holds(name, text, f"where_{i}_{j}", fields) for j, text in enumerate(texts))
+        for i, (name, texts) in enumerate(fields.where)
+    )
+    return " AND ".join(f"({condition})" for condition in columns)
+
+
+def holds(name: str, text: str | None, bound: str, fields: Fields) -> str:
+    """Whether a line holds this text in a column, which may be of another type; `bound` is the parameter's name."""
+    column, kind = quoted(name), fields.types[name]
+    if text is None:
+        return f"{_present(name, fields)} IS NULL"
+    if kind in FLOATS | DATES | {"DECIMAL", "BOOLEAN"}:
+        return f"{column} = TRY_CAST(${bound} AS {'DOUBLE' if kind == 'DECIMAL' else kind})"
+    # Whole numbers are compared as text, for a cast would round 3.7 to 4.
+    return f"CAST({column} AS VARCHAR) = ${bound}"
+
+
+def _number(name: str, fields: Fields) -> str:
+    if fields.types[name] in TEXTS:
+        return numbers.as_double(f"CAST({quoted(name)} AS VARCHAR)", fields.decimal, fields.thousands)
+    return f"TRY_CAST({quoted(name)} AS DOUBLE)"
+
+
+def _customer(fields: Fields, columns: int | None = None) -> str:
+    ids = [_id(name, fields) for name in fields.customers[:columns]]
+    return f"coalesce({', '.join(ids)})" if len(ids) > 1 else ids[0]
+
+
+def _id(name: str, fields: Fields) -> str:
+    column, kind = _present(name, fields), fields.types[name]
+    if not fields.id_type:
+        return column
+    text = f"CAST({column} AS {fields.id_type})"
+    # Whole numbers become floats next to a missing one; as text they are whole again.
+    whole = f"TRY_CAST({quoted(name)} AS BIGINT)"
+    return f"if({quoted(name)} = {whole}, CAST({whole} AS VARCHAR), {text})" if kind in FLOATS else text
 
 
 def _present(name: str, fields: Fields) -> str:
@@ -183,6 +253,10 @@ def _present(name: str, fields: Fields) -> str:
         text = f"CAST({column} AS VARCHAR)" if kind == "ENUM" else column
         return rf"CASE WHEN NOT regexp_full_match({text}, '\s*') THEN {text} END"
     return f"CASE WHEN NOT isnan({column}) THEN {column} END" if kind in FLOATS else column
+
+
+def _currency(name: str, fields: Fields) -> str:
+    return f"CAST({_present(name, fields)} AS VARCHAR)"
 
 
 def _text(name: str) -> str:
@@ -215,6 +289,68 @@ def _zoned(name: str, fields: Fields) -> str:
     if fields.types[name] in TEXTS and fields.date_format is None:
         return f"regexp_matches(CAST({quoted(name)} AS VARCHAR), '{_ISO_TIME}{_ISO_ZONE}')"
     return "FALSE"
+
+
+def unread_texts(fields: Fields, status: Status) -> str:
+    """The most frequent texts that cannot be read, without the blank ones."""
+    text = "date_text" if status is Status.NO_DATE else "value_text"
+    return f"""
+        SELECT {text} AS text FROM ({lines(fields)}) WHERE status = {status:d} AND trim({text}) <> ''
+        GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 100"""
+
+
+def left_out(fields: Fields) -> str:
+    """What stands in the lines that `where` leaves out, most frequent first, and how many lines that are in all."""
+    held = ", ".join(_text(name) for name, _ in fields.where)
+    return f"""
+        SELECT concat_ws(' / ', {held}) AS held, sum(count(*)) OVER ()::BIGINT AS lines
+        FROM log WHERE NOT coalesce({_where(fields)}, FALSE) GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 4"""
+
+
+def count_held(name: str, texts: Sequence[str | None], fields: Fields) -> str:
+    """Lines that hold each of these texts in a column."""
+    counts = (
+        f"count(*) FILTER ({holds(name, text, f'text_{i}', fields)}) AS lines_{i}" for i, text in enumerate(texts)
+    )
+    return f"SELECT {', '.join(counts)} FROM log"
+
+
+def frequent(name: str, fields: Fields) -> str:
+    """What stands most often in a column."""
+    return f"""
+        SELECT CAST({quoted(name)} AS VARCHAR) AS held FROM {log(fields)} WHERE {_present(name, fields)} IS NOT NULL
+        GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 6"""
+
+
+def several(name: str, fields: Fields) -> str:
+    """Whether more than one value stands in a column."""
+    return f"SELECT count(DISTINCT {_present(name, fields)}) > 1 AS several FROM {log(fields)}"
+
+
+def currencies(fields: Fields) -> str:
+    """Lines by currency, and how many of them are added up and worth something: 0 is 0 in every currency."""
+    return f"""
+        SELECT currency, count(*) AS lines, count(*) FILTER (value <> 0 AND status <> {Status.NO_DATE:d}) AS worth
+        FROM ({lines(fields)}) WHERE status <> {Status.LATE:d} GROUP BY 1 ORDER BY 2 DESC, 1"""
+
+
+def second_ids(fields: Fields, number: int) -> str:
+    """Lines that take their id from this column, and how many of these ids also stand beside another id."""
+    before, own = _customer(fields, number), _id(fields.customers[number], fields)
+    return f"""
+        SELECT coalesce(sum(lines), 0)::BIGINT AS lines, count_if(lines > 0 AND others)::BIGINT AS twice
+        FROM (SELECT count_if({before} IS NULL) AS lines, coalesce(bool_or({before} <> {own}), FALSE) AS others
+            FROM {log(fields)} WHERE {own} IS NOT NULL GROUP BY {own})"""
+
+
+def three_decimals(name: str, fields: Fields) -> str:
+    """Texts with a decimal sign in a column of values, and how many of them might as well be whole thousands."""
+    text, sign = f"CAST({quoted(name)} AS VARCHAR)", f"[{fields.decimal}]"
+    return f"""
+        SELECT count(*) AS marked, count_if(three) AS three, min(text) FILTER (three) AS example
+        FROM (SELECT {text} AS text,
+                regexp_matches({text}, '^[^0-9]*[1-9][0-9]{{0,2}}({sign}[0-9]{{3}})+[^0-9]*$') AS three
+            FROM {log(fields)} WHERE regexp_matches({text}, '{sign}[0-9]'))"""
 
 
 def unread(fields: Fields, status: Status) -> str:

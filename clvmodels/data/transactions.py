@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from clvmodels import time
-from clvmodels.data import sql
-from clvmodels.data.audit import Audit, audited, lost_share
+from clvmodels.data import choice, numbers, sql
+from clvmodels.data.audit import BUDDHIST, Audit, audited, buddhist_lines, is_buddhist, lost_share, remedy
 from clvmodels.data.purchases import Found, collect, dates, day_number
 from clvmodels.data.reader import Reader
 from clvmodels.data.sql import Status
@@ -79,10 +79,15 @@ class Transactions:
     source : DataFrame, Table, path or relation
         A pandas or Polars frame, an Arrow table, a CSV or Parquet path (globs too), or a DuckDB relation. All columns
         of a CSV file are read as text, so that ids keep their leading zeros.
-    customer, date : str
-        Columns with the customer's id and the date or time. Ids keep their type, but decimals with a fraction, whole
-        numbers of more than 64 bits, and ids of mixed types become text. Dates as text must be written YYYY-MM-DD, with
-        or without time and zone, unless `date_format` says otherwise: the order of day and month is never guessed.
+    customer : str or sequence of str
+        Column with the customer's id. Ids keep their type, but decimals with a fraction, whole numbers of more than 64
+        bits, and ids of mixed types become text. Of several columns, such as ``["customer_id", "email"]``, the first
+        counts that is not missing or blank; the index has the name of the first. Nothing connects an email with the id
+        that stands beside it elsewhere: such customers are two, and a warning says how many.
+    date : str
+        Column with the date or time. Dates as text must be written YYYY-MM-DD, with or without time and zone, unless
+        `date_format` says otherwise: the order of day and month is never guessed. Buddhist years (2567 is 2024) are
+        told, never converted.
     value : str or (str, str), optional
         Column with the revenue of a line, or a pair (quantity, price) whose product it is.
     order : str, optional
@@ -108,6 +113,25 @@ class Transactions:
         Times that carry a zone are converted to this one before the day is taken; other times are taken as they are.
     bad_rows : {"error", "drop"}
         Lines without a readable date or a finite value are refused, or left out with a warning.
+    where : mapping, optional
+        Only lines count whose columns hold one of these values, as if the log held no others:
+        ``{"status": ["paid", "shipped"], "cancelled_at": None}``, where None stands for what is missing or blank. The
+        values are compared as they are written; one that no line holds is an error.
+    currency : str or (str, str), optional
+        Column with the currency of the value: more than one is an error, unless a pair (column, code) says which
+        counts. Lines in others are then left out with a warning. A line without a currency is of no known one, so it is
+        never added to the rest; lines worth 0 are. Without this option, a column whose name ends in "currency" or
+        "currency_code" is looked at all the same.
+    decimal : {".", ","}
+        Decimal sign of values that are text; numbers are left as they are. A text that does not follow the form is not
+        read, and never guessed at: 12,50 is refused where the sign is a point. A minus stands before or behind the
+        digits, or is written as parentheses; currency signs must be removed.
+    thousands : str, optional
+        What groups the digits of values that are text by threes: ",", ".", a space (of any kind) or an apostrophe;
+        with a comma also in the Indian way (12,34,567). Digits without groups are read, too.
+    encoding : str, default "utf-8"
+        Of a CSV file, by its name in Python: "cp1252", "cp1258" (Vietnamese), "cp874" or "tis-620" (Thai), "utf-16".
+        Other files than UTF-8 are written again in it for each question, into a temporary folder.
 
     Attributes
     ----------
@@ -135,7 +159,7 @@ class Transactions:
         self,
         source: Source,
         *,
-        customer: str,
+        customer: str | Sequence[str],
         date: str,
         value: str | Sequence[str] | None = None,
         order: str | None = None,
@@ -146,6 +170,11 @@ class Transactions:
         date_format: str | None = None,
         timezone: str | None = None,
         bad_rows: BadRows = "error",
+        where: choice.Where | None = None,
+        currency: str | Sequence[str] | None = None,
+        decimal: str = ".",
+        thousands: str | None = None,
+        encoding: str = "utf-8",
     ) -> None:
         self.options = {name: given for name, given in locals().items() if name not in ("self", "source")}
         _check_choice(refunds, "refunds", get_args(Refunds))
@@ -154,12 +183,14 @@ class Transactions:
         values = (value,) if isinstance(value, str) else value or ()
         if not isinstance(values, (tuple, list)) or (value is not None and len(values) not in (1, 2)):
             raise ValueError(f"value must be a column or a pair (quantity, price); got {value!r}")
+        numbers.check_form(decimal, thousands)
         self._source = source
+        self._encoding = encoding
         self._known_until: pd.Timestamp | None = None
-        with contextlib.closing(Reader(source)) as reader:
+        with contextlib.closing(Reader(source, encoding)) as reader:
             self._kind = reader.kind
             self._fields = sql.Fields(
-                customer=customer,
+                customers=choice.as_customers(customer),
                 date=date,
                 value=tuple(values),
                 order=order,
@@ -172,19 +203,29 @@ class Transactions:
                 timezone=timezone or "UTC",
                 refunds=refunds,
                 bad_rows=bad_rows,
+                decimal=decimal,
+                thousands=thousands,
+                where=choice.as_where(where),
+                currency=choice.as_currency(currency),
+                doubtful=None,
             )
             self._check_columns(reader)
             self._check_dates(reader)
-            self._fields = dataclasses.replace(self._fields, id_type=_id_type(reader, customer))
+            self._fields = dataclasses.replace(self._fields, id_type=_id_type(reader, self._fields))
             if reader.scan("SELECT 1 FROM log LIMIT 1").empty:
                 raise DataError(f"{self._kind} has columns but no rows")
+            choice.check_chosen(reader, self._fields)
+            self._fields = dataclasses.replace(self._fields, doubtful=choice.doubtful_currency(reader, self._fields))
 
     def __repr__(self) -> str:
         fields = self._fields
         value = f", value {' x '.join(map(repr, fields.value))}" if fields.value else ""
         order = f", order {fields.order!r}" if fields.order else ""
         until = f", until {self._known_until:%Y-%m-%d}" if self._known_until is not None else ""
-        return f"Transactions in {self._kind}: customer {fields.customer!r}, date {fields.date!r}{value}{order}{until}"
+        customer = " or ".join(map(repr, fields.customers))
+        chosen = "".join(f", {name} {either}" for name, either in choice.wanted(fields).items())
+        chosen += f", currency {' '.join(map(repr, fields.currency))}" if fields.currency else ""
+        return f"Transactions in {self._kind}: customer {customer}, date {fields.date!r}{value}{order}{chosen}{until}"
 
     @property
     def end(self) -> pd.Timestamp:
@@ -326,7 +367,9 @@ class Transactions:
 
     @contextlib.contextmanager
     def _reading(self, until: pd.Timestamp | None) -> Iterator[Reader]:
-        reader = Reader(self._source, until=until, known_until=self._known_until, **self._fields.parameters)
+        reader = Reader(
+            self._source, self._encoding, until=until, known_until=self._known_until, **self._fields.parameters
+        )
         with contextlib.closing(reader):
             yield reader
 
@@ -345,7 +388,8 @@ class Transactions:
     def _check_columns(self, reader: Reader) -> None:
         fields = self._fields
         written = reader.names()
-        for number, name in enumerate(fields.used):
+        choosing = (*(name for name, _ in fields.where), *fields.currency[:1])
+        for number, name in enumerate((*fields.used, *choosing)):
             same = [other for other in written if other.lower() == str(name).lower()]
             if len(same) > 1:
                 raise DataError(
@@ -358,7 +402,7 @@ class Transactions:
                 hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
                 columns = examples(fields.types, limit=20)
                 raise DataError(f"there is no column {name!r}; {hint}the columns are {columns}")
-            if name in fields.used[:number]:
+            if name in fields.used[:number] and number < len(fields.used):
                 raise DataError(f"column {name!r} is named twice; each column has one part to play")
         for name in fields.value:
             if fields.types[name] not in sql.NUMBERS | sql.TEXTS:
@@ -384,15 +428,26 @@ class Transactions:
         if reader.query("SELECT 1 FROM pg_timezone_names() WHERE name = $zone", zone=zone).empty:
             raise ValueError(f"unknown timezone {zone!r}; write it like 'UTC' or 'Europe/Berlin'")
 
+    def _check_choice(self, reader: Reader) -> None:
+        """Refuse to add up what is not of one currency, and warn of customers with two ids."""
+        fields = self._fields
+        if left_out := choice.check_currencies(reader, fields):
+            _warn(left_out, stacklevel=5)
+        for number, name in enumerate(fields.customers[1:], 1):
+            if twice := reader.scan(sql.second_ids(fields, number))["twice"].item():
+                beside = f"{twice:,} of the ids that are taken from {name} stand beside another id on other lines"
+                _warn(f"{beside}, so their customers are counted twice; fill in {fields.customer}", stacklevel=5)
+
     def _check_lines(self, reader: Reader, found: Found) -> None:
         """Refuse the lines that cannot be used, and warn of what is left out."""
+        self._check_choice(reader)
         fields, count, worth = self._fields, found.totals["lines"], found.totals["value"]
         value, total = " x ".join(fields.value), counted(int(count.sum()), "line")
 
         if number := count[Status.NO_CUSTOMER]:
             lost, share = worth[Status.NO_CUSTOMER], lost_share(worth, fields.refunds)
             money = "" if math.isnan(share) else f"; they hold {lost:,.2f} of revenue, {share:.1%} of all"
-            _warn(f"{fields.customer} is missing in {number:,} of {total}, which are left out{money}")
+            _warn(f"{' or '.join(fields.customers)} is missing in {number:,} of {total}, which are left out{money}")
         if number := count[Status.REFUND]:
             fault = f"{value} is negative in {number:,} of {total}"
             if fields.refunds == "error":
@@ -401,17 +456,17 @@ class Transactions:
             if fields.refunds == "drop":
                 left_out = f"which are left out as refunds (sum {worth[Status.REFUND]:,.2f})"
                 _warn(f"{fault}, {left_out}; refunds='net' would take them off the purchases before them")
-        write = "write numbers like 1234.56" if fields.texts(Status.NO_VALUE) else "correct them"
         unusable = {
-            Status.NO_DATE: (f"{fields.date} {fields.date_fault}", fields.date_remedy),
-            Status.NO_VALUE: (f"{value} is missing or not finite", write),
+            Status.NO_DATE: f"{fields.date} {fields.date_fault}",
+            Status.NO_VALUE: f"{value} is missing or not finite",
         }
-        for status, (fault, remedy) in unusable.items():
+        for status, fault in unusable.items():
             if number := count[status]:
                 shown = self._unread(reader, status) if fields.texts(status) else self._customers(reader, status)
                 sentence = f"{fault} in {number:,} of {total}: {shown}"
                 if fields.bad_rows == "error":
-                    raise DataError(f"{sentence}; {remedy}, or leave them out with bad_rows='drop'")
+                    do = remedy(reader, fields, status)
+                    raise DataError(f"{sentence}; {do}, or leave them out with bad_rows='drop'")
                 _warn(f"{sentence}; they are left out")
         if not count[Status.PURCHASE] and not count[Status.LATE]:
             raise DataError(f"no purchase is left of {total}")
@@ -436,7 +491,8 @@ class Transactions:
             return ""
         number = reader.scan(sql.lines_after(self._fields), day=today)["lines"].item()
         total = counted(int(found.totals["lines"].sum()), "line")
-        return f"{self._fields.date} is after today in {number:,} of {total}; the last is {last:%Y-%m-%d}"
+        years = f", {thai:,} with years that {BUDDHIST}" if (thai := buddhist_lines(reader, self._fields)) else ""
+        return f"{self._fields.date} is after today in {number:,} of {total}{years}; the last is {last:%Y-%m-%d}"
 
     def _unread(self, reader: Reader, status: Status) -> str:
         found = reader.scan(sql.unread(self._fields, status))
@@ -457,15 +513,20 @@ def _check_choice(given: str, name: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"unknown {name} {given!r}; use one of {', '.join(map(repr, choices))}")
 
 
-def _id_type(reader: Reader, customer: str) -> str | None:
-    """What ids are cast to where pandas would hold their type as floats and round them."""
-    kind = reader.types[customer]
+def _id_type(reader: Reader, fields: sql.Fields) -> str | None:
+    """What ids are cast to where pandas would hold their type as floats and round them, or where their types differ."""
+    if len(fields.customers) > 1:
+        kinds = {fields.types[name] for name in fields.customers}
+        plain = sql.INTEGERS - {"HUGEINT", "UHUGEINT"} | sql.FLOATS
+        return None if len(kinds) == 1 and kinds <= plain else "VARCHAR"
+    kind = reader.types[fields.customer]
     if kind.startswith("DECIMAL") and not kind.endswith(",0)"):
         return "VARCHAR"
     if kind.startswith(("DECIMAL", "HUGEINT", "UHUGEINT")):
-        return "VARCHAR" if reader.scan(sql.large_ids(customer))["found"].item() else "BIGINT"
+        return "VARCHAR" if reader.scan(sql.large_ids(fields.customer))["found"].item() else "BIGINT"
     return None
 
 
 def _period(found: Found) -> str:
-    return f"{found.first:%Y-%m-%d} to {found.last:%Y-%m-%d}"
+    years = f", years that {BUDDHIST}" if is_buddhist(found.last.year) else ""
+    return f"{found.first:%Y-%m-%d} to {found.last:%Y-%m-%d}{years}"

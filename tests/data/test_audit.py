@@ -75,7 +75,13 @@ CASES = {
         lambda: audit_of(changed("amount", ["$12.00", "1,5"]).astype({"amount": str})).rename(
             {"values not finite": "values that are text"}
         ),
-        ("error", 2, 2 / 120, ["'$12.00'", "'1,5'"], "refused by summary(); write numbers like 1234.56"),
+        (
+            "error",
+            2,
+            2 / 120,
+            ["'$12.00'", "'1,5'"],
+            "refused by summary(); remove the currency sign '$' and say how numbers are written with decimal=','",
+        ),
     ),
     "refunds": (
         lambda: audit_of(changed("amount", [-3.0, -4.5])),

@@ -517,7 +517,7 @@ BAD_INPUT = {
         lambda: log_of(shop(amount=["1", "2.5", "1,5", "EUR 3", "1e3", ""])).summary(),
         (
             "amount is missing or not finite in 3 of 6 lines: '' (customer c), '1,5' (customer b), 'EUR 3' (customer "
-            "b); write numbers like 1234.56, or leave them out with bad_rows='drop'"
+            "b); remove the currency sign or unit 'EUR' and say how numbers are written with decimal=',', or leave them"
         ),
     ),
     "values that are dates": (lambda: log_of(shop(), value="date", date="amount"), "holds TIMESTAMP, not numbers"),
@@ -623,7 +623,10 @@ def test_a_file_in_another_encoding_is_refused(tmp_path, good_lines):
     # DuckDB notices at once in the first lines, and only when it comes to it in the later ones.
     text = "customer_id,date,amount\n" + "e,2024-01-01,1\n" * good_lines + "é,2024-01-01,1\n"
     (tmp_path / "log.csv").write_bytes(text.encode("latin-1"))
-    with pytest.raises(DataError, match=r"log.csv cannot be read: .*not utf-8 encoded\.$"):
+    sentence = (
+        rf"log.csv is not written in utf-8, as line {good_lines + 2:,} shows; say in which .* encoding= \(such as"
+    )
+    with pytest.raises(DataError, match=sentence):
         log_of(tmp_path / "log.csv").summary()
 
 
