@@ -99,6 +99,10 @@ Encoding = Annotated[
     str | None,
     typer.Option(help="Encoding of a CSV file, such as cp1252 or utf-16.", metavar="NAME", show_default="utf-8"),
 ]
+Part = Annotated[
+    str | None,
+    typer.Option(help="Column with the export that a line is from: a day in several counts once.", metavar="COLUMN"),
+]
 Until = Annotated[str | None, typer.Option(help="Last day observed (the last date in the log).", metavar="DATE")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 
@@ -187,6 +191,7 @@ def audit(
     decimal: Decimal = None,
     thousands: Thousands = None,
     encoding: Encoding = None,
+    part: Part = None,
 ) -> None:
     """Show what is in a log, what is odd, and if it is enough to fit.
 
@@ -215,6 +220,7 @@ def audit(
             decimal=decimal,
             thousands=thousands,
             encoding=encoding,
+            part=part,
         )
     typer.echo(repr(made))
 
@@ -242,6 +248,7 @@ def predict(
     decimal: Decimal = None,
     thousands: Thousands = None,
     encoding: Encoding = None,
+    part: Part = None,
     unit: Annotated[
         str | None,
         typer.Option(
@@ -325,6 +332,7 @@ def predict(
             decimal=decimal,
             thousands=thousands,
             encoding=encoding,
+            part=part,
         )
     _show_prediction(made)
     _say(f"\nEach customer: {made.file}")

@@ -60,6 +60,7 @@ class LogOptions(TypedDict, total=False):
     decimal: str | None
     thousands: str | None
     encoding: str | None
+    part: str | None
 
 
 @dataclass(frozen=True)

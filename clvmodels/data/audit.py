@@ -228,6 +228,10 @@ def _choices(reader: Reader, fields: Fields, all_found: Found) -> Iterator[dict[
         other = (f"{name} is not {either}" for name, either in wanted(fields).items())
         held = pd.Index([repr(brief(text)) for text in out["held"]])
         yield _row("not asked for", "note", count, f"left out: {' or '.join(other)}", of=count + lines, found=held)
+    if fields.part:
+        again = sum(fields.overlap.values())
+        remark = f"left out: lines of days that another {fields.part} holds, too"
+        yield _oddity("overlapping exports", "note", again, remark, again + lines)
     found = currencies(reader, fields)
     if len(fields.currency) > 1:
         others = found.drop(fields.currency[1], errors="ignore")

@@ -104,6 +104,15 @@ def doubtful_currency(reader: Reader, fields: Fields) -> str | None:
     return None
 
 
+def overlap(reader: Reader, fields: Fields) -> dict[str, int]:
+    """The days and parts that are left out, because another part holds more lines of the same day."""
+    if fields.part is None:
+        return {}
+    found = reader.scan(sql.places(fields.part, fields), **fields.parameters)
+    others = found[found.duplicated("day", keep="last")]
+    return dict(zip(others["place"], others["lines"].tolist(), strict=True))
+
+
 def check_currencies(reader: Reader, fields: Fields) -> str:
     """What is said of lines of other currencies that are left out.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import pandas as pd
 from sqlglot import exp
@@ -59,7 +60,8 @@ class Fields:
 
     The id is that of the first of `customers` that is not missing. `where` holds columns with the texts of which one
     must stand there (None: nothing stands there), `currency` a column and perhaps the only code that counts, `doubtful`
-    a column that seems to hold currencies though nobody said so.
+    a column that seems to hold currencies though nobody said so. `part` tells which export a line comes from, and
+    `overlap` the lines by day and part that are left out, because another part holds that day, too.
     """
 
     customers: tuple[str, ...]
@@ -80,6 +82,8 @@ class Fields:
     where: tuple[tuple[str, tuple[str | None, ...]], ...]
     currency: tuple[str, ...]
     doubtful: str | None
+    part: str | None
+    overlap: dict[str, int]
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -93,15 +97,16 @@ class Fields:
         return self.customers[0]
 
     @property
-    def parameters(self) -> dict[str, str]:
+    def parameters(self) -> dict[str, Any]:
         """The values that `lines` binds, besides `until` and `known_until`."""
         kinds = {self.types[name] for name in (self.date, self.acquired) if name}
         written = kinds & (INTEGERS | TEXTS)
         formatted = {"date_format": self.date_format} if self.date_format is not None and written else {}
         zoned = "%z" in formatted["date_format"].lower() if formatted else bool(kinds & TEXTS)
         texts = ((f"where_{i}_{j}", text) for i, (_, held) in enumerate(self.where) for j, text in enumerate(held))
-        chosen = {name: text for name, text in texts if text is not None}
+        chosen: dict[str, Any] = {name: text for name, text in texts if text is not None}
         chosen |= dict(zip(("currency",), self.currency[1:], strict=False))
+        chosen |= {"overlap": list(self.overlap)} if self.overlap else {}
         return formatted | chosen | ({"timezone": self.timezone} if zoned or ZONED in kinds else {})
 
     def start(self, first: pd.Timestamp) -> pd.Timestamp:
@@ -162,9 +167,11 @@ def lines(fields: Fields) -> str:
         f"{_zoned(fields.date, fields)} AS is_zoned",
         *(f"{_present(name, fields)} AS attribute_{i}" for i, name in enumerate(fields.attributes)),
         *(f"{_currency(name, fields)} AS currency" for name in fields.currency[:1]),
+        *([f"{_place(fields.part, fields)} AS place"] if fields.part else []),
     ]
     # A refund that is left out needs no date. Without a customer it is no revenue that is lost with him.
     lost = f"CASE WHEN abs(value) < {_HUGE} AND ({nets} OR customer IS NOT NULL OR NOT {refund}) THEN value END"
+    once = " AND place NOT IN (SELECT unnest(CAST($overlap AS VARCHAR[])))" if fields.overlap else ""
     return f"""
         SELECT * REPLACE ({lost} AS value), CAST(CASE
             WHEN day > CAST($until AS DATE) THEN {Status.LATE:d}
@@ -175,7 +182,19 @@ def lines(fields: Fields) -> str:
             WHEN {refund} THEN {Status.REFUND:d}
             ELSE {Status.PURCHASE:d} END AS UTINYINT) AS status
         FROM (SELECT {", ".join(columns)} FROM {log(fields)} AS {_LINE})
-        WHERE coalesce(day <= CAST($known_until AS DATE), TRUE)"""
+        WHERE coalesce(day <= CAST($known_until AS DATE), TRUE){once}"""
+
+
+def _place(part: str, fields: Fields) -> str:
+    return f"concat({_day(fields.date, fields)}, ' ', {quoted(part)})"
+
+
+def places(part: str, fields: Fields) -> str:
+    """Lines of each day in each part, the one that counts last: the largest or, of equals, the last."""
+    day = _day(fields.date, fields)
+    return f"""
+        SELECT {day} AS day, {_place(part, fields)} AS place, count(*) AS lines
+        FROM {log(fields)} WHERE {day} IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 3, 2"""
 
 
 def ordered(fields: Fields) -> str:

@@ -132,6 +132,9 @@ class Transactions:
     encoding : str, default "utf-8"
         Of a CSV file, by its name in Python: "cp1252", "cp1258" (Vietnamese), "cp874" or "tis-620" (Thai), "utf-16".
         Other files than UTF-8 are written again in it for each question, into a temporary folder.
+    part : str, optional
+        Column that tells which export a line comes from, where exports overlap in time: a day that several hold is
+        taken from the one with the most lines of it, of equals from the last.
 
     Attributes
     ----------
@@ -175,6 +178,7 @@ class Transactions:
         decimal: str = ".",
         thousands: str | None = None,
         encoding: str = "utf-8",
+        part: str | None = None,
     ) -> None:
         self.options = {name: given for name, given in locals().items() if name not in ("self", "source")}
         _check_choice(refunds, "refunds", get_args(Refunds))
@@ -208,6 +212,8 @@ class Transactions:
                 where=choice.as_where(where),
                 currency=choice.as_currency(currency),
                 doubtful=None,
+                part=part,
+                overlap={},
             )
             self._check_columns(reader)
             self._check_dates(reader)
@@ -215,7 +221,11 @@ class Transactions:
             if reader.scan("SELECT 1 FROM log LIMIT 1").empty:
                 raise DataError(f"{self._kind} has columns but no rows")
             choice.check_chosen(reader, self._fields)
-            self._fields = dataclasses.replace(self._fields, doubtful=choice.doubtful_currency(reader, self._fields))
+            self._fields = dataclasses.replace(
+                self._fields,
+                doubtful=choice.doubtful_currency(reader, self._fields),
+                overlap=choice.overlap(reader, self._fields),
+            )
 
     def __repr__(self) -> str:
         fields = self._fields
@@ -388,7 +398,7 @@ class Transactions:
     def _check_columns(self, reader: Reader) -> None:
         fields = self._fields
         written = reader.names()
-        choosing = (*(name for name, _ in fields.where), *fields.currency[:1])
+        choosing = (*(name for name, _ in fields.where), *fields.currency[:1], *([fields.part] if fields.part else []))
         for number, name in enumerate((*fields.used, *choosing)):
             same = [other for other in written if other.lower() == str(name).lower()]
             if len(same) > 1:

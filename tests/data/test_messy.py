@@ -12,6 +12,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from conftest import shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -846,3 +847,37 @@ def test_options_go_together(tmp_path, temporary):
     assert max(map(len, text.splitlines())) <= 80
     known = quietly(log.summary, until="2024-02-15").table
     pd.testing.assert_frame_equal(known, split.calibration.table)
+
+
+def test_exports_that_overlap_count_each_day_once():
+    lines = [
+        ("a", "2024-01-30", 1.0, "january"),
+        ("a", "2024-01-31", 2.0, "january"),
+        ("b", "2024-01-31", 4.0, "january"),
+        ("a", "2024-01-31", 2.0, "february"),  # cut off: the first days of an export may not be whole
+        ("b", "2024-02-01", 8.0, "february"),
+        ("b", "2024-02-02", 16.0, "february"),
+        ("b", "2024-02-02", 16.0, "march"),  # of equals the last
+        ("c", "2024-02-03", 32.0, None),
+    ]
+    frame = pd.DataFrame(lines, columns=["id", "date", "value", "file"])
+    log = Transactions(frame, customer="id", date="date", value="value", part="file")
+    table = log.summary().table
+    assert table["historic_revenue"].to_dict() == {"a": 3.0, "b": 28.0, "c": 32.0}
+    row = log.audit().table.set_index("check").loc["overlapping exports"]
+    assert (row["count"], row["share"]) == (2, 2 / 8)
+    twice = Transactions(frame, customer="id", date="date", value="value").summary().table
+    assert twice["historic_revenue"].sum() == 81.0
+    with pytest.raises(DataError, match="there is no column 'sheet'"):
+        Transactions(frame, customer="id", date="date", value="value", part="sheet")
+
+
+def test_guests_of_online_retail_are_told_as_published():
+    # Both sheets hold the first nine days of December 2010.
+    path = shared("online_retail_ii/lines.parquet")
+    columns = {"customer": "customer_id", "date": "invoice_date", "value": ("quantity", "price"), "order": "invoice"}
+    table = Transactions(path, **columns, part="sheet").audit().table.set_index("check")
+    guests = table.loc["no customer id"]
+    assert guests["share"] == pytest.approx(0.225, abs=0.0005)
+    assert guests["remark"] == "left out, with 13.6% of the net revenue"
+    assert table.loc["overlapping exports", "count"] == 22_523
