@@ -278,7 +278,7 @@ def _show_prediction(prediction: Prediction) -> None:
         if mean in total
     ]
     period, until = "All time", ""
-    if attrs["horizon"] != "infinite":
+    if "horizon_days" in attrs:
         period, until = counted(attrs["horizon_days"], "day"), f", until {attrs['horizon_end']}"
     title = f"{period} after {attrs['observation_end']}{until}: {counted(len(prediction.table), 'customer')} together"
     _show(title, ["", "expected", f"{attrs['interval']:.0%} interval"], rows)

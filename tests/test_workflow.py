@@ -117,6 +117,7 @@ def test_predict_is_what_the_library_gives_in_as_many_lines(tmp_path):
     ("options", "sentence"),
     [
         ({"horizon": 0}, "horizon 0 must be at least one day"),
+        ({"horizon": None}, "an infinite horizon has no interval of the outcome without discounting"),
         ({"interval": 1.0}, "interval must lie strictly between 0 and 1"),
         ({"margin": 0.0}, "margin must be"),
         ({"discount_rate": -0.1}, "discount_rate must be"),
