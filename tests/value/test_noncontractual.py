@@ -399,14 +399,16 @@ def test_a_customer_with_too_many_purchases_for_a_block_is_simulated_in_parts(fi
 def test_an_infinite_horizon_without_discounting_is_refused_where_the_mean_is_infinite(fits, few):
     sentence = "without discounting BGNBD expects infinitely many transactions under "
     for fit, options, where in [
-        (fits["ml"], {"discount_rate": 0.0}, "the estimated parameters; give a finite"),
-        (fits["laplace"], {"discount_rate": 0.0}, r"\d+ of 1,000 draws of the parameters; give a finite"),
-        (fits["ml"].transactions, {}, "the estimated parameters"),
+        (fits["ml"], {"discount_rate": 0.0}, "the estimated parameters; give a discount rate"),
+        (fits["laplace"], {"discount_rate": 0.0}, r"\d+ of 1,000 draws of the parameters; give a discount rate"),
+        (fits["ml"].transactions, {}, "the estimated parameters; give a finite horizon"),
     ]:
         with pytest.raises(ValueError, match=sentence + where):
             fit.predict(few, horizon=None, **options)
     with pytest.raises(ValueError, match="an infinite horizon has no interval of the outcome without discounting"):
         fits["ml"].total(few, horizon=None, discount_rate=0.0, interval=0.9)
+    with pytest.raises(ValueError, match="reaches its end; give a finite horizon"):
+        fits["ml"].transactions.predict(few, horizon=None, interval=0.9)
     with pytest.raises(ValueError, match="no end to be simulated to; give a finite horizon"):
         next(fits["ml"].simulate_future(few, horizon=None))
     for horizon in ("infinite", np.inf):

@@ -16,7 +16,7 @@ from clvmodels.draws import BLOCK_CELLS
 from clvmodels.errors import DataError, counted
 from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Model, Rows, check_kind
-from clvmodels.models.forecast import Events, Forecast, IntervalOf, covered
+from clvmodels.models.forecast import Events, Forecast, IntervalOf, covered, way_out
 from clvmodels.plots.models import counts_against_model
 from clvmodels.time import Horizon
 
@@ -153,7 +153,7 @@ class TransactionFit(Fit):
         size = len(next(iter(params.values())))
         endless, first = math.isinf(t), int(include_first_transaction)
         if endless and not rate:
-            self._check_finite_mean()
+            self._check_finite_mean(rate)
         # Each mean is a sum of expectations at some times.
         nodes: dict[str, tuple[NDArray, NDArray]] = {}
         if endless and rate is not None:
@@ -205,7 +205,7 @@ class TransactionFit(Fit):
 
         return Forecast(model.arrays(data), size, means, events, events_per_draw, None, endless)
 
-    def _check_finite_mean(self) -> None:
+    def _check_finite_mean(self, rate: float | None) -> None:
         """Refuse an infinite horizon without discounting where the mean of any draw is infinite."""
         ever = np.ravel(self.model.expected_transactions_alive(np.inf, 0.0, 0.0, **self.parameter_draws))
         if infinite := int((~np.isfinite(ever)).sum()):
@@ -214,8 +214,7 @@ class TransactionFit(Fit):
                 where = f"{infinite:,} of {counted(len(ever), 'draw')} of the parameters"
             raise ValueError(
                 f"without discounting {type(self.model).__name__} expects infinitely many transactions under {where}; "
-                "give a finite horizon (horizon='1 year') or, where there is money, a discount rate "
-                "(discount_rate=0.10)"
+                f"{way_out(rate)}"
             )
 
 
