@@ -69,6 +69,27 @@ def test_predict_writes_a_row_for_each_customer_and_shows_the_total(folder, line
     assert "clv.parquet" in ran.stdout
 
 
+def test_predict_without_end_shows_the_clv_alone(folder, lines):
+    options = ("--horizon", "infinite", "--discount-rate", "1", "--method", "map", "--seed", "3")
+    ran = call("predict", "orders.csv", *COLUMNS, *options)
+    assert ran.exit_code == 0
+    table = pd.read_parquet("clv.parquet").set_index("id")
+    assert {"dert", "clv_beyond_data"} <= set(table.columns)
+    assert fits(ran.stdout)
+    assert f"All time after 2024-07-18: {len(table)} customers together" in ran.stdout
+    assert re.search(rf"^ clv +{table['clv'].sum():,.0f} +[\d,]+ to [\d,]+", ran.stdout, re.MULTILINE)
+    assert not re.search("^ (transactions|revenue) ", ran.stdout, re.MULTILINE)
+    assert re.search(r"^Note: \d+% of the clv lies more than 199 days ahead", ran.stdout, re.MULTILINE)
+    assert len(re.findall(r"^Note: \d+% of the clv lies more than 199 days ahead", ran.stderr, re.MULTILINE)) == 1
+
+
+def test_a_horizon_longer_than_the_log_is_noted(folder, lines):
+    ran = call("predict", "orders.csv", *COLUMNS, "--method", "map", "--horizon", "200 days")
+    assert "Note: the horizon of 200 days is longer than the data, 199 days: only the model" in ran.stdout
+    ran = call("predict", "orders.csv", *COLUMNS, "--method", "map", "--horizon", "199 days", "--overwrite")
+    assert "is longer than the data" not in ran.stdout
+
+
 def test_quantity_and_price_are_multiplied(folder, lines):
     columns = ("--customer", "id", "--date", "day", "--value", "quantity", "--value", "price")
     ran = call("audit", "orders.csv", *columns)
@@ -312,6 +333,10 @@ BAD_OPTIONS = {
     "segments that are no column": (["orders.csv", *COLUMNS, "--by", "country"], "there is no column 'country'"),
     "margin in percent": (["orders.csv", *COLUMNS, "--margin", "30"], "at most 1, such as 0.3; got 30"),
     "endless horizon": (["orders.csv", *COLUMNS, "--horizon", "100000 years"], "is longer than 200 years"),
+    "infinite horizon without discounting": (
+        ["orders.csv", *COLUMNS, "--horizon", "infinite"],
+        "give a discount rate (--discount-rate 0.10) or a finite horizon (--horizon '1 year')",
+    ),
     "the log as output": (["orders.csv", *COLUMNS, "--output", "orders.csv", "--overwrite"], "is the log itself"),
     "existing output": (["orders.csv", *COLUMNS, "--output", "old.csv"], "old.csv exists; replace it with --overwrite"),
     "missing folder": (["orders.csv", *COLUMNS, "--output", "no/clv.csv"], "there is no folder no"),

@@ -14,7 +14,7 @@ from clvmodels.discounting import discount_nodes
 from clvmodels.models import ALL, BGNBD, GammaGamma
 from clvmodels.models.base import METHODS
 from clvmodels.models.spend.base import SpendModel
-from clvmodels.models.transactions.base import TransactionModel
+from clvmodels.models.transactions.base import NEGLIGIBLE, TransactionModel
 
 TRUTH = {
     BGNBD: {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426},
@@ -186,11 +186,24 @@ def test_simulated_futures_have_the_discounted_mean_of_the_formula(model):
     rows = EDGES[TransactionModel][:, :6]
     params = {name: np.full((20_000, 1), value) for name, value in TRUTH[model].items()}
     rate = 0.05
-    # What comes after exp(-rate t) = 1e-6 is less than a millionth of the whole, because rates of purchase fall.
+    # What comes after exp(-rate t) = 1e-6 is less than a millionth of all, because rates of purchase only fall.
     counts, times = model.simulate_future(np.random.default_rng(8), np.log(1e6) / rate, *rows, **params)
     cell = np.repeat(np.arange(counts.size), counts.ravel())
     discounted = np.bincount(cell, np.exp(-rate * times), minlength=counts.size).reshape(counts.shape)
     assert_within(discounted.mean(axis=0), discounted, model.dert(*rows, rate, **TRUTH[model]))
+
+
+@transaction_models
+def test_what_is_simulated_over_an_infinite_horizon_lacks_less_than_a_thousandth(model):
+    rows, draws = EDGES[TransactionModel][:, :7], draws_of(model, 20)
+    for rate in (1e-4, 0.002, 0.1):
+        times, weights = discount_nodes(np.log(1 / NEGLIGIBLE) / rate, rate)
+        reached = sum(
+            weight * model.conditional_expected_transactions(t, *rows, **draws)
+            for t, weight in zip(times, weights, strict=True)
+        )
+        lacking = 1 - reached / model.dert(*rows, rate, **draws)
+        assert ((lacking > 0) & (lacking < 1e-3)).all()
 
 
 @transaction_models

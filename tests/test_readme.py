@@ -27,7 +27,11 @@ def test_the_examples_print_what_is_shown(text, tmp_path):
     assert (tmp_path / "clv.parquet").exists()
 
 
-@pytest.mark.parametrize("table", [schema.SUMMARY, schema.PREDICTIONS], ids=["summary", "predictions"])
+@pytest.mark.parametrize(
+    "table",
+    [schema.SUMMARY, schema.PREDICTIONS, schema.INFINITE_HORIZON],
+    ids=["summary", "predictions", "infinite horizon"],
+)
 def test_every_column_is_explained_in_the_words_of_the_schema(text, table):
     for name, column in table.items():
         assert f"| `{name}` | {column.meaning} |" in text

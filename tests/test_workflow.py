@@ -157,6 +157,7 @@ def test_an_attribute_is_carried_once_however_often_it_is_named(tmp_path):
         ({"margin": "date"}, "column 'date' is named twice"),
         ({"margin": {"quantity": {1: 0.3}}}, "margin says nothing of quantity 2, 3, 4, ...; it is missing for"),
         ({"horizon": 0}, "horizon 0 must be at least one day"),
+        ({"horizon": None}, "an infinite horizon has no interval of the outcome without discounting"),
         ({"interval": 1.0}, "interval must lie strictly between 0 and 1"),
         ({"margin": 0.0}, "margin must be"),
         ({"discount_rate": -0.1}, "discount_rate must be"),

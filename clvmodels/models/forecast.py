@@ -335,14 +335,21 @@ def _tell_share(share: float, fit: Forecaster, frame: pd.DataFrame) -> None:
         warnings.warn(f"{sentence}; a finite horizon shows how much is nearer", AssumptionWarning, stacklevel=4)
 
 
-def check_infinite(horizon: Horizon | None, discount_rate: float, interval: float | None, interval_of: str) -> None:
-    """Refuse intervals of outcomes that never end."""
+def check_infinite(
+    horizon: Horizon | None, discount_rate: float | None, interval: float | None, interval_of: str
+) -> None:
+    """Refuse intervals of outcomes that never end; without money there is no discount rate."""
     if horizon is None and not discount_rate and interval and interval_of == "outcome":
         raise ValueError(
             "an infinite horizon has no interval of the outcome without discounting, because no simulation reaches its "
-            "end; give a discount rate (discount_rate=0.10) or a finite horizon (horizon='1 year'), or ask for the "
-            "interval of the mean"
+            f"end; {way_out(discount_rate)}, or ask for the interval of the mean"
         )
+
+
+def way_out(discount_rate: float | None) -> str:
+    """What to ask for where there is no answer for an infinite horizon."""
+    discount = "" if discount_rate is None else "a discount rate (discount_rate=0.10) or "
+    return f"give {discount}a finite horizon (horizon='1 year')"
 
 
 def _question(
@@ -362,12 +369,13 @@ def _question(
     unit = fit.origin.unit
     if data.unit != unit:
         raise DataError(f"the fit is in {unit}s and the data are in {data.unit}s; use unit={unit!r}")
-    check_infinite(horizon, worth.get("discount_rate", 0.0), interval, interval_of)
+    check_infinite(horizon, worth.get("discount_rate"), interval, interval_of)
     days = math.inf
     if horizon is not None:
         days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
     notes = []
-    if math.isfinite(days) and days > (known := fit.origin.covered * unit_days(data.unit)):
+    known = fit.origin.covered * unit_days(data.unit)
+    if known * (1 + 1e-9) < days < math.inf:
         notes.append(
             f"the horizon of {days:,} days is longer than the data, {known:,.0f} days: only the model reaches so far"
         )

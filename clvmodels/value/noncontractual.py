@@ -123,9 +123,9 @@ class NonContractualCLVFit:
         data : Summary, optional
             Customers in the unit of the fit; the training data if not given.
         horizon : str, number, date, timedelta or None
-            ``"39 weeks"``, ``"1 year"``, an end date, or a number of the summary's units. None is infinite: the
-            table is then that of `clvmodels.schema.INFINITE_HORIZON`, and without discounting it is refused where the
-            mean is infinite under any draw of the parameters.
+            ``"39 weeks"``, ``"1 year"``, an end date, or a number of the summary's units. None is infinite: `dert` and
+            `clv_beyond_data` (`clvmodels.schema.INFINITE_HORIZON`) then take the place of what would be infinite, and
+            without discounting it is refused where the mean is infinite under any draw of the parameters.
         interval : float, optional
             Adds the ends of central intervals, such as 0.9 for 5 % on either side. An ml or map fit takes the draws
             of its parameters from the Laplace approximation.

@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import in_units, quietly, simulated_shop
+from conftest import in_units, quietly, r_package, simulated_shop
+from scipy.special import digamma, polygamma
 
 import clvmodels as clv
 from clvmodels import BGNBD, GammaGamma, NonContractualCLV
 from clvmodels.models.base import METHODS
-from clvmodels.schema import PREDICTIONS
+from clvmodels.schema import INFINITE_HORIZON, PREDICTED, PREDICTIONS
 from clvmodels.time import rate_per_unit
 
 
@@ -272,6 +273,263 @@ def test_rows_may_come_in_any_order_and_number(fits, table, cdnow):
     some = clv.Summary(cdnow.table.iloc[[700, 3, 1500]], "week", cdnow.observation_start, cdnow.observation_end)
     apart = fits["laplace"].predict(some, horizon="39 weeks")
     pd.testing.assert_frame_equal(apart, table.loc[some.table.index, apart.columns], check_exact=False, rtol=1e-10)
+
+
+# Infinite horizon
+
+
+def endless(fit, data=None, **options):
+    """The table over an infinite horizon, whose warning is not what the test is about."""
+    return quietly(fit.predict, data, horizon=None, **options)
+
+
+@pytest.fixture(scope="module")
+def few(cdnow):
+    """Ten customers of the CDNOW sample."""
+    return clv.Summary(cdnow.table.iloc[:10], "week", cdnow.observation_start, cdnow.observation_end)
+
+
+def test_the_table_of_an_infinite_horizon_is_the_one_of_the_schema(fits, few):
+    table = endless(fits["laplace"], few, interval=0.9)
+    assert set(table.columns) <= PREDICTED
+    assert list(table.columns) == [
+        "p_alive", "dert", "expected_spend", "historic_revenue", "clv", "clv_beyond_data", "clv_lower", "clv_upper",
+    ]  # fmt: skip
+    assert np.isfinite(table.to_numpy()).all()
+    assert table["clv_beyond_data"].between(0, 1).all()
+    assert (table["clv_lower"] <= table["clv_upper"]).all()
+    assert table.attrs["horizon"] == "infinite"
+    assert not table.attrs.keys() & {"horizon_days", "horizon_end"}
+    total = quietly(fits["laplace"].total, few, horizon=None, interval=0.9)
+    assert list(total.columns) == ["customers", "clv", "clv_beyond_data", "clv_lower", "clv_upper"]
+    assert total["clv"].item() == pytest.approx(table["clv"].sum(), rel=1e-12)
+    share = (table["clv_beyond_data"] * table["clv"]).sum() / table["clv"].sum()
+    assert total["clv_beyond_data"].item() == pytest.approx(share, rel=1e-12)
+
+
+def test_the_columns_of_an_infinite_horizon_are_products(fits, cdnow):
+    fit = fits["ml"]
+    table = endless(fit)
+    params = fit.transactions.parameters["estimate"]
+    dert = BGNBD.dert(*BGNBD().arrays(cdnow), rate_per_unit(0.10, "week"), **params)
+    np.testing.assert_allclose(table["dert"], dert, rtol=1e-12)
+    np.testing.assert_allclose(table["clv"], 0.3 * dert * fit.spend.predict()["expected_spend"], rtol=1e-12)
+    # The log runs from 1997-01-01 to 1997-09-30, 272 days.
+    within = fit.predict(horizon="272 days")["clv"]
+    np.testing.assert_allclose(table["clv_beyond_data"], 1 - within / table["clv"], rtol=1e-8)
+    # 200 years at 10 % leave e^-19 of the value.
+    np.testing.assert_allclose(table["clv"], fit.predict(horizon="200 years")["clv"], rtol=1e-6)
+
+
+def test_half_of_the_endless_value_of_cdnow_lies_beyond_three_years(fits):
+    # An independent prototype: half beyond 3 years, 17 % beyond 10, from 39 weeks of data.
+    fit = fits["ml"]
+    with pytest.warns(clv.AssumptionWarning, match="^81% of the clv lies more than 272 days ahead, further than the"):
+        total = fit.total(horizon=None)
+    assert "81% of the clv lies more than 272 days ahead" in total.attrs["notes"][-1]
+    beyond = {years: 1 - fit.total(horizon=f"{years} years")["clv"] / total["clv"] for years in (3, 10)}
+    assert beyond[3].item() == pytest.approx(0.50, abs=0.005)
+    assert beyond[10].item() == pytest.approx(0.17, abs=0.005)
+    # Where most of the value is near, it is said without a warning.
+    near = fit.total(horizon=None, discount_rate=3.0)
+    assert near["clv_beyond_data"].item() < 0.5
+    assert "of the clv lies more than 272 days ahead" in near.attrs["notes"][-1]
+
+
+def test_the_length_of_the_data_is_the_largest_T_where_dates_are_not_known():
+    shop = simulated_shop(seed=4, customers=1000)
+    fit = quietly(NonContractualCLV(BGNBD(), GammaGamma(), discount_rate=0.1).fit, shop, seed=1)
+    table = endless(fit)
+    within = fit.predict(horizon="273 days")["clv"]  # the first customers are observed for 39 weeks
+    np.testing.assert_allclose(table["clv_beyond_data"], 1 - within / table["clv"], rtol=1e-8)
+    assert "more than 273 days ahead" in table.attrs["notes"][-1]
+
+
+def test_a_customer_surely_lost_has_no_value_and_a_share_that_is_a_number(fits):
+    frame = pd.DataFrame({"frequency": [5000], "recency": [1.0], "T": [39.0], "monetary_value": [20.0]})
+    row = endless(fits["laplace"], clv.Summary(frame, "week")).iloc[0]
+    assert row["clv"] == 0
+    assert 0 < row["clv_beyond_data"] < 1
+
+
+def test_outcomes_of_an_infinite_horizon_have_the_mean_of_the_table(fits, few):
+    # The simulation ends where discounting leaves a thousandth; what comes later is less than a thousandth of all.
+    fit = fits["laplace"].forecast(few, np.inf, margin=0.3, discount_rate=0.10)
+    drawn = np.concatenate([
+        np.concatenate([block["clv"] for _, block in fit.outcome_blocks(fit.columns, seed, "test")], axis=1)
+        for seed in range(20)
+    ])  # fmt: skip
+    mean = endless(fits["laplace"], few)["clv"]
+    assert (np.abs(drawn.mean(axis=0) - mean) < 4 * drawn.std(axis=0) / np.sqrt(len(drawn))).all()
+    table = endless(fits["laplace"], few, interval=0.9)
+    ends = np.quantile(drawn, [0.05, 0.95], axis=0)
+    # 1,000 draws: the share of outcomes below an end has a standard error of 0.7 %.
+    below = (drawn < table["clv_upper"].to_numpy()).mean(axis=0)
+    assert (np.abs(below - 0.95) < 0.03).all()
+    assert (table["clv_lower"] <= ends[0] + 1e-9).mean() > 0.5
+
+
+def test_the_interval_of_the_mean_over_an_infinite_horizon(fits, few):
+    fit = fits["laplace"]
+    table = endless(fit, few, interval=0.9, interval_of="mean")
+    draws = np.sort(fit.draws("clv", few, horizon=None), axis=0)
+    np.testing.assert_allclose(table["clv_lower"], draws[49], rtol=1e-12)
+    np.testing.assert_allclose(table["clv_upper"], draws[949], rtol=1e-12)
+    assert list(table.columns[-2:]) == ["clv_lower", "clv_upper"]
+    shares = fit.draws("clv_beyond_data", few, horizon=None)
+    assert ((shares > 0) & (shares < 1)).all()
+
+
+def test_a_customer_with_too_many_purchases_for_a_block_is_simulated_in_parts(fits, monkeypatch):
+    frame = pd.DataFrame({"frequency": [40, 0], "recency": [38.5, 0], "T": 39.0, "monetary_value": [30.0, 0]})
+    forecast = fits["laplace"].forecast(clv.Summary(frame, "week"), np.inf, margin=1.0, discount_rate=0.10)
+    monkeypatch.setattr(clv.draws, "BLOCK_CELLS", 20_000)
+    parts = [(part, draws) for part, draws, _ in forecast.event_blocks(forecast.columns, 1, "test")]
+    assert len(parts) > 5
+    assert {(part.start, part.stop) for part, _ in parts} == {(0, 1), (1, 2)}
+    blocks = list(forecast.outcome_blocks(forecast.columns, 1, "test"))
+    assert [outcomes["clv"].shape for _, outcomes in blocks] == [(1000, 1), (1000, 1)]
+    drawn = np.concatenate([outcomes["clv"] for _, outcomes in blocks], axis=1)
+    mean = endless(fits["laplace"], clv.Summary(frame, "week"), margin=1.0)["clv"]
+    assert (np.abs(drawn.mean(axis=0) - mean) < 4 * drawn.std(axis=0) / np.sqrt(1000)).all()
+    events = pd.concat(fits["laplace"].simulate_future(clv.Summary(frame, "week"), horizon="10 years"))
+    assert events.groupby("customer")["draw"].max().between(900, 999).all()
+
+
+def test_an_infinite_horizon_without_discounting_is_refused_where_the_mean_is_infinite(fits, few):
+    sentence = "without discounting BGNBD expects infinitely many transactions under "
+    for fit, options, where in [
+        (fits["ml"], {"discount_rate": 0.0}, "the estimated parameters; give a discount rate"),
+        (fits["laplace"], {"discount_rate": 0.0}, r"\d+ of 1,000 draws of the parameters; give a discount rate"),
+        (fits["ml"].transactions, {}, "the estimated parameters; give a finite horizon"),
+    ]:
+        with pytest.raises(ValueError, match=sentence + where):
+            fit.predict(few, horizon=None, **options)
+    with pytest.raises(ValueError, match="an infinite horizon has no interval of the outcome without discounting"):
+        fits["ml"].total(few, horizon=None, discount_rate=0.0, interval=0.9)
+    with pytest.raises(ValueError, match="reaches its end; give a finite horizon"):
+        fits["ml"].transactions.predict(few, horizon=None, interval=0.9)
+    with pytest.raises(ValueError, match="no end to be simulated to; give a finite horizon"):
+        next(fits["ml"].simulate_future(few, horizon=None))
+    for horizon in ("infinite", np.inf):
+        with pytest.raises(ValueError, match="is not understood"):
+            fits["ml"].predict(few, horizon=horizon)
+
+
+def test_an_infinite_horizon_without_discounting_works_where_the_mean_is_finite():
+    shop = simulated_shop(seed=2, customers=4000, params={"r": 0.5, "alpha": 4.0, "a": 6.0, "b": 9.0})
+    fit = quietly(NonContractualCLV(BGNBD(), GammaGamma()).fit, shop, seed=1)
+    a, b = fit.transactions.parameters["estimate"][["a", "b"]]
+    assert a > 1
+    table, transactions = endless(fit), fit.transactions.predict(horizon=None)
+    ever = transactions["p_alive"] * (a + b + shop.table["frequency"] - 1) / (a - 1)
+    np.testing.assert_allclose(transactions["expected_transactions"], ever, rtol=1e-12)
+    np.testing.assert_allclose(table["dert"], ever, rtol=1e-12)
+    np.testing.assert_allclose(table["clv"], ever * table["expected_spend"], rtol=1e-12)
+    assert list(transactions.columns) == ["p_alive", "expected_transactions"]
+    within = fit.predict(horizon=39)["expected_transactions"]
+    np.testing.assert_allclose(table["clv_beyond_data"], 1 - within / ever, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("unit", "money"), [("day", 100.0), ("year", 1.0)])
+def test_units_change_nothing_over_an_infinite_horizon(fits, few, cdnow, unit, money):
+    other = NonContractualCLV(BGNBD(), GammaGamma(), 0.3, 0.10).fit(in_units(cdnow, unit=unit, money=money), seed=1)
+    ours, theirs = endless(fits["ml"], few), endless(other, in_units(few, unit=unit, money=money))
+    for name in ours:
+        factor = money if (PREDICTIONS | INFINITE_HORIZON)[name].unit == "money" else 1.0
+        np.testing.assert_allclose(theirs[name], factor * ours[name], rtol=1e-6, err_msg=name)
+
+
+# New customers
+
+
+def test_new_customers_buy_as_often_as_published(fits):
+    # CLVTools' newcustomer(t): 1 + E[X(t)], at its optimum, which is ours to six digits.
+    case = r_package("clv__cdnow_0930__bgnbd")["newcustomer"]
+    for t, value in zip(case["t"], case["value"], strict=True):
+        if t * 7 == round(t * 7):  # a horizon is whole days
+            found = fits["ml"].new_customer(horizon=t)["expected_transactions"].item()
+            assert found == pytest.approx(value, rel=1e-6)
+    spend = fits["ml"].new_customer(horizon=39)["expected_spend"].item()
+    assert spend == pytest.approx(r_package("clv__cdnow_0930__gg")["newcustomer_spending"], rel=1e-6)
+
+
+def test_the_value_of_a_new_customer_is_the_sum_of_its_parts(fits):
+    fit = fits["ml"]
+    row = fit.new_customer(horizon="1 year").iloc[0]
+    assert list(row.index) == ["expected_transactions", "expected_spend", "expected_revenue", "clv"]
+    later = fit.new_customer(horizon="1 year", include_first_transaction=False).iloc[0]
+    spend = fit.spend.model.expected_spend_new(**fit.spend.parameters["estimate"])
+    assert row["expected_spend"] == later["expected_spend"] == pytest.approx(spend, rel=1e-12)
+    # The first transaction is not discounted.
+    assert row["clv"] - later["clv"] == pytest.approx(0.3 * spend, rel=1e-12)
+    assert row["expected_revenue"] == pytest.approx(row["expected_transactions"] * spend, rel=1e-12)
+    assert fit.new_customer(horizon="1 year", margin=0.6)["clv"].item() == pytest.approx(2 * row["clv"], rel=1e-12)
+    undiscounted = fit.new_customer(horizon="1 year", discount_rate=0.0)["clv"].item()
+    assert undiscounted == pytest.approx(0.3 * row["expected_revenue"], rel=1e-12)
+    attrs = fit.new_customer(horizon="1 year").attrs
+    assert {"include_first_transaction": True, "margin": 0.3, "horizon_days": 365}.items() <= attrs.items()
+
+
+def test_a_new_customer_over_an_infinite_horizon(fits):
+    with_first, alone = (
+        quietly(fits["laplace"].new_customer, horizon=None, include_first_transaction=first, interval=0.9)
+        for first in (True, False)
+    )
+    assert list(with_first.columns) == ["dert", "expected_spend", "clv", "clv_beyond_data", "clv_lower", "clv_upper"]
+    assert (with_first["dert"] - alone["dert"]).item() == pytest.approx(1, rel=1e-12)
+    # The first transaction is today.
+    assert with_first["clv_beyond_data"].item() < alone["clv_beyond_data"].item()
+    assert with_first["clv_lower"].item() > alone["clv_lower"].item() == 0
+
+
+def test_first_and_later_transactions_of_a_new_customer_share_that_customers_scale(fits):
+    fit, size = fits["ml"], 200_000
+    nobody = clv.Summary(pd.DataFrame(0.0, range(size), ["frequency", "recency", "T", "monetary_value"]), "week")
+    options = {"margin": 1.0, "discount_rate": 0.0, "include_first_transaction": True}
+    forecast = fit.forecast(nobody, 39.0, **options)
+    events = forecast.events(forecast.columns, slice(None), np.random.default_rng(3))
+    assert events.counts.min() == 1
+    start = np.cumsum(events.counts) - events.counts.ravel()
+    assert (events.times[start] == 0).all()
+    assert (np.delete(events.times, start) > 0).all()
+    twice = events.counts.ravel() > 1
+    first, second = events.values[start[twice]], events.values[start[twice] + 1]
+    p, q, v = fit.spend.parameters["estimate"]
+    # Cov = Var(p / nu), nu ~ Gamma(q, v): of its logarithm, because q is 3.7 and the fourth moment infinite.
+    logs = np.log([first, second])
+    assert np.cov(logs)[0, 1] == pytest.approx(float(polygamma(1, q)), abs=4 * logs.var() / np.sqrt(twice.sum()))
+    assert logs.mean() == pytest.approx(digamma(p) - digamma(q) + np.log(v), abs=4 * logs.std() / np.sqrt(twice.sum()))
+    mean = fit.new_customer(horizon=39, **(options | {"discount_rate": 0.0}))
+    for values, name in ((events.counts.ravel(), "expected_transactions"), (events.values, "expected_revenue")):
+        error = values.std() * np.sqrt(len(values)) / size
+        assert abs(values.sum() / size - mean[name].item()) < 4 * error, name
+
+
+def test_the_first_transaction_informs_customers_but_not_new_ones(cdnow):
+    # The spend of a composition is that of its spend model everywhere.
+    model = NonContractualCLV(BGNBD(), GammaGamma(include_first=True), margin=0.3, discount_rate=0.10)
+    assert "GammaGamma(include_first=True)" in repr(model)
+    fit = quietly(model.fit, cdnow, seed=1)
+    spend = fit.spend.predict()["expected_spend"]
+    table = fit.predict(horizon="39 weeks", interval=0.9)
+    np.testing.assert_allclose(table["expected_spend"], spend, rtol=1e-12)
+    np.testing.assert_allclose(table["expected_revenue"], table["expected_transactions"] * spend, rtol=1e-12)
+    once = cdnow.table["frequency"] == 0
+    assert table["expected_spend"][once].nunique() > 100
+    new = fit.new_customer(horizon="39 weeks", interval=0.9)
+    assert new["expected_spend"].item() == pytest.approx(
+        GammaGamma.expected_spend_new(**fit.spend.parameters["estimate"]), rel=1e-12
+    )
+    # Simulated: 300 like customers, who have bought once and spent 100, against the same who spent 10.
+    for value in (10.0, 100.0):
+        row = {"frequency": 0, "recency": 0.0, "T": 20.0, "monetary_value": 0.0, "first_value": value}
+        like = clv.Summary(pd.DataFrame([row] * 300), "week")
+        events = pd.concat(fit.simulate_future(like, horizon="39 weeks"))
+        expected = fit.predict(like, horizon="39 weeks")["expected_spend"].iloc[0]
+        per_draw = events.groupby("draw")["value"].mean()
+        assert per_draw.mean() == pytest.approx(expected, rel=0.03)
+    assert fit.plot("spend").get_xlabel() == "value of the mean transaction"
 
 
 # Bad input

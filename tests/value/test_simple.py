@@ -66,6 +66,10 @@ def test_prediction_is_customer_value_times_what_is_left_of_the_horizon_and_the_
     np.testing.assert_allclose(table["expected_transactions"], 3 / 2 / (730 / 365.25) * left)  # purchase days
     np.testing.assert_allclose(table["expected_transactions"] * table["expected_spend"], table["expected_revenue"])
     assert table["historic_revenue"].tolist() == [60, 40]
+    ever = fit.predict(horizon=None)
+    np.testing.assert_allclose(ever["clv"], fit.figures.customer_value * (2.5 - ages))
+    assert ever.attrs["horizon"] == "infinite"
+    assert fit.total(horizon=None)["clv"].item() == pytest.approx(ever["clv"].sum())
     past = SimpleCLV(lifespan=0.5).fit(summary).predict(horizon="1 year")
     assert (past["clv"] == 0).all()
     total = fit.total(horizon="1 year")

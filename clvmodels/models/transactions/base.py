@@ -16,14 +16,14 @@ from clvmodels.draws import BLOCK_CELLS
 from clvmodels.errors import DataError, counted
 from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Model, Rows, check_kind
-from clvmodels.models.forecast import Events, Forecast, IntervalOf
+from clvmodels.models.forecast import Events, Forecast, IntervalOf, way_out
 from clvmodels.plots.models import counts_against_model
 from clvmodels.time import Horizon
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-NEGLIGIBLE = 1e-6  # share of a value to which discounting brings what is simulated last over an infinite horizon
+NEGLIGIBLE = 1e-3  # over an infinite horizon outcomes are simulated until a value is discounted to this share of it
 MANY = 7  # repeat transactions that a plot puts into one class, as the papers do
 
 
@@ -161,7 +161,7 @@ class TransactionFit(Fit):
         size = len(next(iter(params.values())))
         endless, first = math.isinf(t), int(include_first_transaction)
         if endless and not rate:
-            self._check_finite_mean()
+            self._check_finite_mean(rate)
         # Each mean is a sum of expectations at some times.
         nodes: dict[str, tuple[NDArray, NDArray]] = {}
         if endless and rate is not None:
@@ -172,7 +172,7 @@ class TransactionFit(Fit):
                 nodes["discounted_transactions"] = discount_nodes(t, rate)
         times = np.unique(np.concatenate([at for at, _ in nodes.values()]))
         weights = np.stack([np.bincount(np.searchsorted(times, at), w, len(times)) for at, w in nodes.values()])
-        reach = t if not endless or not rate else math.log(1 / NEGLIGIBLE) / rate
+        reach = -math.log(NEGLIGIBLE) / rate if endless and rate else t
 
         def means(columns: tuple[NDArray, ...]) -> dict[str, NDArray]:
             x, _, T = columns
@@ -180,21 +180,22 @@ class TransactionFit(Fit):
             # What a living customer will do does not depend on t_x: once per distinct (x, T), at some times together.
             pairs = Rows.distinct(x, T)
             step = max(1, BLOCK_CELLS // (size * len(pairs.weights)))
-            while_alive = np.zeros((len(nodes), size, len(pairs.weights)))
+            sums = np.zeros((len(nodes), size, len(pairs.weights)))
             for start in range(0, len(times), step):
                 some = times[start : start + step]
                 grid = (np.repeat(some, len(pairs.weights)), *(np.tile(column, len(some)) for column in pairs.columns))
                 expected = model.expected_transactions_alive(*grid, **params).reshape(size, len(some), -1)
-                while_alive += np.einsum("kj,sjp->ksp", weights[:, start : start + step], expected)
+                sums += np.einsum("kj,sjp->ksp", weights[:, start : start + step], expected)
+            while_alive = dict(zip(nodes, sums, strict=True))
+            within = while_alive.pop("within_data", None)
             found = {"p_alive": alive}
             if not endless:
                 found["p_purchase"] = model.p_purchase(t, *columns, **params)
-            found |= {
-                name: first + alive * part[:, pairs.inverse] for name, part in zip(nodes, while_alive, strict=True)
-            }
-            if "dert" in found:
-                within = found.pop("within_data") / found["dert"]
-                found[forecast.SHARE] = np.maximum(1 - within, 0.0)  # 1 - 1 may err to either side
+            found |= {name: first + alive * each[:, pairs.inverse] for name, each in while_alive.items()}
+            if within is not None:
+                # P(alive) cancels, being 1 for new customers; a share of next to nothing may err to below 0.
+                beyond = np.maximum(while_alive["dert"] - within, 0.0) / (first + while_alive["dert"])
+                found[forecast.SHARE] = beyond[:, pairs.inverse]
             return found
 
         def events(columns: tuple[NDArray, ...], draws: slice, rng: np.random.Generator) -> Events:
@@ -212,7 +213,7 @@ class TransactionFit(Fit):
 
         return Forecast(model.arrays(data), size, means, events, events_per_draw, None, endless)
 
-    def _check_finite_mean(self) -> None:
+    def _check_finite_mean(self, rate: float | None) -> None:
         """Refuse an infinite horizon without discounting where the mean of any draw is infinite."""
         ever = np.ravel(self.model.expected_transactions_alive(np.inf, 0.0, 0.0, **self.parameter_draws))
         if infinite := int((~np.isfinite(ever)).sum()):
@@ -221,8 +222,7 @@ class TransactionFit(Fit):
                 where = f"{infinite:,} of {counted(len(ever), 'draw')} of the parameters"
             raise ValueError(
                 f"without discounting {type(self.model).__name__} expects infinitely many transactions under {where}; "
-                "give a finite horizon (horizon='1 year') or, where there is money, a discount rate "
-                "(discount_rate=0.10)"
+                f"{way_out(rate)}"
             )
 
 
