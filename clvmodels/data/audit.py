@@ -305,10 +305,11 @@ def _line_checks(
         yield _oddity("zero values", "note", people["zeros"].sum(), "counted as purchases", lines, some("zeros"))
     remark = "equal to another in every column; counted"
     yield _oddity("repeated lines", "note", repeats["repeats"].sum(), remark, lines, pd.Index(repeats["customer"]))
-    days = pd.concat([found.customers["transactions"], found.refunded["days"], found.older["transactions"]])
-    more = people["PURCHASE"] - days.groupby(level=0).sum().reindex(people.index, fill_value=0)
+    days = pd.concat([found.customers["transactions"], found.refunded["days"]])
+    counted_here = people.drop(found.older.index)
+    more = counted_here["PURCHASE"] - days.groupby(level=0).sum().reindex(counted_here.index, fill_value=0)
     remark = "lines of one customer on one day are one purchase"
-    yield _oddity("merged into one day", "note", more.sum(), remark, lines, people.index[more > 0])
+    yield _oddity("merged into one day", "note", more.sum(), remark, lines, more.index[more > 0])
     if until is None:
         check, level, remark = "dates in the future", "warning", "they move the end of observation; give until="
     else:
@@ -329,8 +330,11 @@ def _customer_checks(fields: Fields, found: Found, people: pd.DataFrame) -> Iter
             yield _oddity("refunded in full", "note", back["days"].sum(), remark, of, back.index)
             remark = f"customers who gave back {beyond['left'].sum():,.2f} more than they had bought; that is left out"
             yield _oddity("refunds beyond", "warning", len(beyond), remark, len(people), beyond.index)
-        without = people.index[(people["REFUND"] > 0) & ~people.index.isin(found.customers.index)]
-        remark = "customers who are not in the summary"
+            gone = back.index[back["transactions"] == 0]
+            remark = "customers who gave back all they had bought; not in the summary"
+            yield _oddity("all given back", "note", len(gone), remark, len(people), gone)
+        without = people.index[(people["REFUND"] > 0) & (people["PURCHASE"] == 0)]
+        remark = "customers who bought nothing; not in the summary"
         yield _oddity("refunds only", "note", len(without), remark, len(people), without)
     for i, name in enumerate(fields.attributes):
         several = people.index[people[f"conflict_{i}"]]

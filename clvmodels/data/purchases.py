@@ -30,7 +30,7 @@ _COLUMNS = {
     "customers": ("transactions", "revenue", "first_value", "later_value", "first_day", "last_day", "n_orders"),
     "later": ("transactions", "revenue", "refunds_left"),
     "refunded": ("days", "left", "transactions"),
-    "older": ("transactions", "revenue"),
+    "older": ("revenue",),
 }
 
 
@@ -46,10 +46,8 @@ class Lines:
         Which of them each line belongs to.
     day : ndarray of int, (n,)
         Days since 1970; `NO_DAY` where the date cannot be used.
-    amount : ndarray of int, (n,)
-        The value as a whole number of the customer's own units.
-    unit : ndarray, (C,)
-        How many of these units make 1.
+    value : ndarray, (n,)
+        In money; refunds are below zero.
     status : ndarray of int, (n,)
         `Status`.
     order : ndarray of int, (n,), or None
@@ -61,8 +59,7 @@ class Lines:
     ids: Any
     customer: Integers
     day: NDArray[np.int32]
-    amount: Integers
-    unit: NDArray[np.float64]
+    value: NDArray[np.float64]
     status: NDArray[np.uint8]
     order: Integers | None
     row: Integers
@@ -72,7 +69,7 @@ class Lines:
         if chosen.all():
             return self
         order = None if self.order is None else self.order[chosen]
-        parts = (self.customer[chosen], self.day[chosen], self.amount[chosen], self.unit, self.status[chosen])
+        parts = (self.customer[chosen], self.day[chosen], self.value[chosen], self.status[chosen])
         return Lines(self.ids, *parts, order, self.row[chosen])
 
 
@@ -82,8 +79,12 @@ class Days:
 
     Parameters
     ----------
-    customer, day, amount : ndarray of int, (m,)
-        As in `Lines`; the amount is net of refunds.
+    customer, day : ndarray of int, (m,)
+        As in `Lines`.
+    amount : ndarray of int, (m,)
+        Net of refunds, as a whole number of the customer's own units.
+    unit : ndarray, (C,)
+        How many of these units make 1.
     orders : ndarray of int, (C,), or None
         How many orders each customer made on these days.
     refunded : ndarray of int, (C,)
@@ -95,6 +96,7 @@ class Days:
     customer: Integers
     day: NDArray[np.int32]
     amount: Integers
+    unit: NDArray[np.float64]
     orders: Integers | None
     refunded: Integers
     left: Integers
@@ -121,7 +123,7 @@ class Found:
         Customers with refunds that did more than lower a value: `days` (purchase days brought to zero), `left` (refunds
         beyond all purchases), `transactions` (what stays).
     older : DataFrame
-        Customers left out because they are older than the log: `transactions`, `revenue`.
+        Customers left out because they are older than the log: `revenue`.
     """
 
     totals: pd.DataFrame
@@ -171,9 +173,9 @@ def collect(
         lines = lines_of(block)
         usable = lines.status >= Status.REFUND
         if first_seen_after is not None or acquired_from is not None:
-            older = _older(block, lines, first_seen_after, acquired_from)[lines.customer]
-            parts["older"].append(_customers(lines, purchase_days(lines.only(usable & older), refunds=refunds)))
-            usable &= ~older
+            older = _older(block, lines, first_seen_after, acquired_from)
+            parts["older"].append(_left_out(lines, older & _buys(lines), refunds))
+            usable &= ~older[lines.customer]
         past = lines.only(usable if cutoff is None else usable & (lines.day <= day_number(cutoff)))
         days = purchase_days(past, refunds=refunds)
         found = _customers(lines, days)
@@ -225,10 +227,8 @@ def lines_of(block: pa.Table) -> Lines:
     if "purchase_order" in block.column_names:
         numbers = pc.dictionary_encode(block["purchase_order"]).combine_chunks().indices
         order = pc.fill_null(numbers, _NO_ORDER).to_numpy(zero_copy_only=False).astype(np.int64)
-    unit = _unit(value, starts, counts)
-    amount = np.rint(value * unit[customer]).astype(np.int64)
     day, status, row = block["day"].to_numpy(), block["status"].to_numpy(), np.arange(len(block))
-    return Lines(ids.take(starts), customer, day, amount, unit, status, order, row)
+    return Lines(ids.take(starts), customer, day, value, status, order, row)
 
 
 def purchase_days(lines: Lines, *, refunds: str, earlier: Lines | None = None) -> Days:
@@ -247,30 +247,37 @@ def purchase_days(lines: Lines, *, refunds: str, earlier: Lines | None = None) -
     """
     size = len(lines.ids)
     is_refund = lines.status == Status.REFUND
-    none = np.zeros(size, np.int64)
-    if refunds != "net" or not is_refund.any():
-        lines = lines.only(~is_refund)
-        starts = _changes(lines.customer, lines.day)
-        days = Days(lines.customer[starts], lines.day[starts], _sums(lines.amount, starts), None, none, none)
-        return days if lines.order is None else _with_orders(days, lines)
+    if refunds != "net":
+        lines, is_refund = lines.only(~is_refund), np.zeros(int((~is_refund).sum()), bool)
+    unit = _units(lines)
+    amount = np.rint(lines.value * unit[lines.customer]).astype(np.int64)
     concerned = np.zeros(size, bool)
     concerned[lines.customer[is_refund]] = True
     chosen = concerned[lines.customer]
-    others = purchase_days(lines.only(~chosen), refunds="drop")
-    theirs = _net_days(lines.only(chosen), earlier)
-    customer = np.concatenate([others.customer, theirs.customer])
+    days = _plain_days(lines.only(~chosen), amount[~chosen], unit)
+    if not chosen.any():
+        return days
+    theirs = _net_days(lines.only(chosen), amount[chosen], unit, earlier)
+    customer = np.concatenate([days.customer, theirs.customer])
     ranks = np.argsort(customer, kind="stable")
-    day, amount = np.concatenate([others.day, theirs.day]), np.concatenate([others.amount, theirs.amount])
-    orders = None if others.orders is None or theirs.orders is None else others.orders + theirs.orders
-    return Days(customer[ranks], day[ranks], amount[ranks], orders, theirs.refunded, theirs.left)
+    day, amount = np.concatenate([days.day, theirs.day]), np.concatenate([days.amount, theirs.amount])
+    orders = None if days.orders is None or theirs.orders is None else days.orders + theirs.orders
+    return Days(customer[ranks], day[ranks], amount[ranks], unit, orders, theirs.refunded, theirs.left)
 
 
-def _net_days(lines: Lines, earlier: Lines | None) -> Days:
+def _plain_days(lines: Lines, amount: Integers, unit: NDArray) -> Days:
+    """Purchase days of customers who gave nothing back."""
+    starts, none = _changes(lines.customer, lines.day), np.zeros(len(lines.ids), np.int64)
+    orders = None if lines.order is None else _orders(lines.customer, lines.order, lines.day, len(lines.ids))
+    return Days(lines.customer[starts], lines.day[starts], _sums(amount, starts), unit, orders, none, none)
+
+
+def _net_days(lines: Lines, amount: Integers, unit: NDArray, earlier: Lines | None) -> Days:
     """Purchase days of customers who gave something back."""
     size, order = len(lines.ids), lines.order
     order = np.full(len(lines.day), _NO_ORDER) if order is None else order
     ranks = np.lexsort((lines.day, order, lines.customer))
-    is_refund, amount = (lines.status == Status.REFUND)[ranks], lines.amount[ranks]
+    is_refund, amount = (lines.status == Status.REFUND)[ranks], amount[ranks]
     c, o, d = lines.customer[ranks], order[ranks], lines.day[ranks]
     starts = _changes(c, o, d)
     bought, back = (_sums(np.where(chosen, amount, 0), starts) for chosen in (~is_refund, is_refund))
@@ -304,7 +311,7 @@ def _net_days(lines: Lines, earlier: Lines | None) -> Days:
     beyond = np.zeros(size, np.int64)
     np.add.at(beyond, customer, left)
     np.add.at(beyond, c, apart)
-    return Days(customer[stays], day[stays], amount[stays], orders, refunded, beyond)
+    return Days(customer[stays], day[stays], amount[stays], unit, orders, refunded, beyond)
 
 
 def _stack(segment: Integers, net: Integers) -> tuple[Integers, Integers]:
@@ -332,12 +339,6 @@ def _stack(segment: Integers, net: Integers) -> tuple[Integers, Integers]:
     before, owed = (part.groupby(segment).shift(fill_value=0) for part in (held, lowest))
     later = held[::-1].groupby(segment[::-1]).cummin()[::-1]
     return (later - before).clip(lower=0).to_numpy(), (owed - lowest).to_numpy()
-
-
-def _with_orders(days: Days, lines: Lines) -> Days:
-    order = np.asarray(lines.order)
-    orders = _orders(lines.customer, order, lines.day, len(lines.ids))
-    return Days(days.customer, days.day, days.amount, orders, days.refunded, days.left)
 
 
 def _orders(customer: Integers, order: Integers, day: NDArray, size: int) -> Integers:
@@ -389,13 +390,16 @@ def _pairs(customer: Integers, order: Integers) -> Integers:
     return customer * 2**31 + order
 
 
-def _unit(value: NDArray, starts: Integers, counts: Integers) -> NDArray[np.float64]:
-    """How many units make 1: a power of ten, so that every decimal number becomes whole, and the sum has room."""
-    if not len(starts):
-        return np.empty(0)
-    largest = np.maximum(np.maximum.reduceat(np.abs(value), starts), 1e-200)
-    room = np.minimum(10.0**_DIGITS, _LARGEST_SUM / counts)
-    return np.asarray(10.0 ** np.clip(np.floor(np.log10(room / largest)), -_DIGITS, _DIGITS))
+def _units(lines: Lines) -> NDArray[np.float64]:
+    """How many units make 1 (C,): a power of ten, so that every decimal number becomes whole, and sums have room."""
+    units = np.ones(len(lines.ids))
+    starts = _changes(lines.customer)
+    if len(starts):
+        largest = np.maximum(np.maximum.reduceat(np.abs(lines.value), starts), 1e-200)
+        room = np.minimum(10.0**_DIGITS, _LARGEST_SUM / np.diff(starts, append=len(lines.customer)))
+        digits = np.clip(np.floor(np.log10(room / largest)), -_DIGITS, _DIGITS)
+        units[lines.customer[starts]] = 10.0**digits
+    return units
 
 
 def day_number(date: pd.Timestamp) -> int:
@@ -422,11 +426,24 @@ def _older(
     return older
 
 
+def _buys(lines: Lines) -> NDArray[np.bool_]:
+    """Which customers (C,) have a purchase."""
+    return np.bincount(lines.customer[lines.status == Status.PURCHASE], minlength=len(lines.ids)) > 0
+
+
+def _left_out(lines: Lines, older: NDArray[np.bool_], refunds: str) -> dict[str, Any]:
+    """The customers who are older than the log."""
+    days = purchase_days(lines.only((lines.status >= Status.REFUND) & older[lines.customer]), refunds=refunds)
+    revenue, who = np.zeros(len(lines.ids), np.int64), np.flatnonzero(older)
+    np.add.at(revenue, days.customer, days.amount)
+    return {"customer": lines.ids.take(who), "revenue": revenue[who] / days.unit[who]}
+
+
 def _customers(lines: Lines, days: Days) -> dict[str, Any]:
     """The customers who have a purchase day; `who` is their place among `lines.ids`."""
     starts = _changes(days.customer)
     who, counts = days.customer[starts], np.diff(starts, append=len(days.customer))
-    unit, first, total = lines.unit[who], days.amount[starts], _sums(days.amount, starts)
+    unit, first, total = days.unit[who], days.amount[starts], _sums(days.amount, starts)
     found = {
         "who": who,
         "customer": lines.ids.take(who),
@@ -446,7 +463,7 @@ def _later(lines: Lines, days: Days) -> dict[str, Any]:
     revenue = np.zeros(len(lines.ids), np.int64)
     np.add.at(revenue, days.customer, days.amount)
     who = np.flatnonzero((counts > 0) | (days.left > 0))
-    unit = lines.unit[who]
+    unit = days.unit[who]
     return {
         "customer": lines.ids.take(who),
         "transactions": counts[who],
@@ -461,7 +478,7 @@ def _refunded(lines: Lines, days: Days) -> dict[str, Any]:
     return {
         "customer": lines.ids.take(who),
         "days": days.refunded[who],
-        "left": days.left[who] / lines.unit[who],
+        "left": days.left[who] / days.unit[who],
         "transactions": np.bincount(days.customer, minlength=len(lines.ids))[who],
     }
 

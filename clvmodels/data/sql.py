@@ -111,7 +111,7 @@ class Fields:
 
     def start(self, first: pd.Timestamp) -> pd.Timestamp:
         """The day from which on customers are counted, in a log whose first day is known."""
-        return first if self.first_seen_after is None else self.first_seen_after + pd.Timedelta(days=1)
+        return first if self.first_seen_after is None else max(first, self.first_seen_after + pd.Timedelta(days=1))
 
     @property
     def dates_are_written(self) -> bool:

@@ -480,19 +480,20 @@ class Transactions:
                 _warn(f"{sentence}; they are left out")
         if not count[Status.PURCHASE] and not count[Status.LATE]:
             raise DataError(f"no purchase is left of {total}")
-        gone = found.refunded.index[found.refunded["transactions"] == 0]
+        gone = found.refunded.index[(found.refunded["days"] > 0) & (found.refunded["transactions"] == 0)]
         if len(gone):
-            whom = f"{counted(len(gone), 'customer')} gave back all they had bought and are left out"
-            _warn(f"{whom}: {examples(gone)}")
+            _warn(
+                f"left out, having given back all they had bought: {counted(len(gone), 'customer')}: {examples(gone)}"
+            )
         if (left := found.refunded["left"]).any():
             whom = counted(int((left > 0).sum()), "customer")
             _warn(
-                f"refunds of {left.sum():,.2f} exceed what {whom} bought before in the log, and are left out: "
+                f"left out, being more than {whom} had bought before in the log: refunds of {left.sum():,.2f}: "
                 f"{examples(left.index[left > 0])}"
             )
         if len(found.older):
             whom = f"{counted(len(found.older), 'customer')} with {found.older['revenue'].sum():,.2f} of revenue"
-            _warn(f"{whom} are older than the log and are left out: {examples(found.older.index)}")
+            _warn(f"left out, being older than the log: {whom}: {examples(found.older.index)}")
 
     def _future(self, reader: Reader, found: Found) -> str:
         """What is said of dates after today, where there are any."""
