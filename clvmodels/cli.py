@@ -7,6 +7,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -222,7 +223,8 @@ def audit(
             encoding=encoding,
             part=part,
         )
-    typer.echo(repr(made))
+    table = made.table.assign(remark=made.table["remark"].map(_as_options))
+    typer.echo(repr(replace(made, table=table)))
 
 
 @app.command()
@@ -404,6 +406,8 @@ def _as_option(found: re.Match[str]) -> str:
 def _number_or_column(text: str | None) -> float | str | None:
     if text is None:
         return None
+    if text.endswith("%"):
+        raise ValueError(f"margin must be written as a share, such as 0.3 for 30%; got {text!r}")
     try:
         return float(text)
     except ValueError:

@@ -50,6 +50,10 @@ def export(table: pd.DataFrame, path: str | Path, *, overwrite: bool = False) ->
     OSError
         If the file exists and is not to be replaced, or cannot be written.
     """
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"a table of predictions is needed, not a {type(table).__name__}; use fit.predict(...)")
     path = checked_path(path, overwrite=overwrite)
     if table.empty:
         raise DataError("the table has no rows to export")

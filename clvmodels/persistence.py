@@ -119,7 +119,7 @@ def load(path: str | Path) -> SavedFit:
     OSError
         If it may not be read.
     """
-    path = Path(path)
+    path = _path(path)
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     try:
@@ -130,9 +130,15 @@ def load(path: str | Path) -> SavedFit:
         raise DataError(f"{path} cannot be loaded: {error}") from error
 
 
+def _path(path: str | Path) -> Path:
+    if not isinstance(path, (str, Path)):
+        raise TypeError(f"the path of a saved fit must be a text or a Path; got {path!r}")
+    return Path(path)
+
+
 def checked_model_path(path: str | Path, *, overwrite: bool) -> Path:
     """The path, if `save` can write there; asked before work that takes long."""
-    path = Path(path)
+    path = _path(path)
     if path.suffix != ENDING:
         raise ValueError(f"{path} is no name of a saved fit, which ends in {ENDING}")
     check_targets(path, overwrite=overwrite)

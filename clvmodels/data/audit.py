@@ -128,7 +128,7 @@ def audited(reader: Reader, found: Found, fields: Fields, until: pd.Timestamp | 
             *_facts(fields, found, gap, end),
             *_choices(reader, fields, found),
             *_line_checks(reader, fields, found, lines, until),
-            *_customer_checks(fields, found, lines[lines.index.notna()]),
+            *_customer_checks(reader, fields, found, lines[lines.index.notna()]),
             _first_purchases(dates(buyers["first_day"]), fields.start(found.first), end),
             _enough(buyers, gap, found.first, end),
         ]
@@ -292,7 +292,7 @@ def _line_checks(
     if fields.value:
         unread = count[Status.NO_VALUE] and fields.texts(Status.NO_VALUE)
         remark = f"{done}; {remedy(reader, fields, Status.NO_VALUE)}" if unread else done
-        yield _oddity("values not finite", refused, count[Status.NO_VALUE], remark, lines, unusable[Status.NO_VALUE])
+        yield _oddity("unreadable values", refused, count[Status.NO_VALUE], remark, lines, unusable[Status.NO_VALUE])
         yield from _three_decimals(reader, fields, lines)
         policy = {
             "net": ("note", f"taken off the purchases before them; their sum is {worth[Status.REFUND]:,.2f}"),
@@ -322,7 +322,7 @@ def _line_checks(
     yield _oddity("mixed time zones", "warning", min(zoned, dated - zoned), remark, lines)
 
 
-def _customer_checks(fields: Fields, found: Found, people: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _customer_checks(reader: Reader, fields: Fields, found: Found, people: pd.DataFrame) -> Iterator[dict[str, Any]]:
     if fields.value:
         if fields.refunds == "net":
             back, beyond = (found.refunded[found.refunded[name] > 0] for name in ("days", "left"))
@@ -343,6 +343,10 @@ def _customer_checks(fields: Fields, found: Found, people: pd.DataFrame) -> Iter
     if fields.acquired or fields.first_seen_after is not None:
         remark = "customers who are left out: how often they bought before is not known"
         yield _oddity("older than the log", "note", len(found.older), remark, len(people), found.older.index)
+    if fields.acquired:
+        seen = reader.scan(sql.acquired(fields)).iloc[0]
+        remark = f"customers whose {fields.acquired} is missing, unreadable or after their first purchase in the log"
+        yield _oddity("acquired unknown", "warning", seen[["unread", "missing", "later"]].sum(), remark, len(people))
 
 
 def _first_purchases(first_dates: pd.Series, first: pd.Timestamp, end: pd.Timestamp) -> dict[str, Any]:

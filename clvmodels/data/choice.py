@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from clvmodels.data import sql
 from clvmodels.data.reader import Reader
 from clvmodels.data.sql import Fields
-from clvmodels.errors import DataError, counted, examples
+from clvmodels.errors import DataError, DataWarning, counted, examples
 
 Where = Mapping[str, object]
 
@@ -77,9 +78,12 @@ def check_chosen(reader: Reader, fields: Fields) -> None:
     for name, texts in fields.where:
         bound = {f"text_{i}": text for i, text in enumerate(texts) if text is not None}
         counts = reader.scan(sql.count_held(name, texts, fields), **bound).iloc[0]
-        for text, number in zip(texts, counts, strict=True):
-            if not number:
-                raise DataError(f"no line has {name} {_written(text)}; {_most_frequent(reader, name, of_all)}")
+        absent = [text for text, number in zip(texts, counts, strict=True) if not number]
+        if absent:
+            told = f"no line has {name} {' or '.join(map(_written, absent))}; {_most_frequent(reader, name, of_all)}"
+            if len(absent) == len(texts):
+                raise DataError(told)
+            warnings.warn(told, DataWarning, stacklevel=3)
     of_where = dataclasses.replace(fields, currency=())
     if fields.where and reader.scan(sql.one_line(of_where), **of_where.parameters).empty:
         raise DataError(f"no line has all that where= asks for, of {' and '.join(name for name, _ in fields.where)}")

@@ -28,7 +28,8 @@ def check_form(decimal: str, thousands: str | None) -> None:
     if thousands is not None and thousands not in _GROUPS:
         raise ValueError(f"thousands must be ',', '.', a space or an apostrophe; got {thousands!r}")
     if decimal == thousands:
-        raise ValueError(f"decimal and thousands are both {decimal!r}; numbers cannot be read so")
+        other = {".": ",", ",": "."}[decimal]
+        raise ValueError(f"decimal and thousands are both {decimal!r}; give decimal={other!r}, too")
 
 
 def pattern(decimal: str, thousands: str | None) -> str:

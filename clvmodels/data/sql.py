@@ -163,6 +163,7 @@ def lines(fields: Fields) -> str:
         f"{value} AS value",
         f"{_present(fields.order, fields) if fields.order else 'NULL'} AS purchase_order",
         f"{_day(fields.acquired, fields) if fields.acquired else 'NULL'} AS acquired",
+        f"{_text(fields.acquired) if fields.acquired else 'NULL'} AS acquired_text",
         f"hash({_LINE}) AS line_hash",
         f"{_zoned(fields.date, fields)} AS is_zoned",
         *(f"{_present(name, fields)} AS attribute_{i}" for i, name in enumerate(fields.attributes)),
@@ -378,6 +379,16 @@ def unread(fields: Fields, status: Status) -> str:
     return f"""
         SELECT DISTINCT {text} AS text, customer FROM ({lines(fields)}) WHERE status = {status:d}
         ORDER BY ALL LIMIT 4"""
+
+
+def acquired(fields: Fields) -> str:
+    """Customers whose date of acquisition cannot be read, with one such text, is missing, or is after a purchase."""
+    return f"""
+        SELECT count(unread) AS unread, min(unread) AS example, count_if(first IS NULL) - count(unread) AS missing,
+            count_if(first > bought) AS later
+        FROM (SELECT min(acquired) AS first, min(day) AS bought,
+                min(acquired_text) FILTER (acquired IS NULL AND trim(acquired_text) <> '') AS unread
+            FROM ({lines(fields)}) WHERE status = {Status.PURCHASE:d} GROUP BY customer)"""
 
 
 def lines_after(fields: Fields) -> str:

@@ -116,7 +116,8 @@ class Transactions:
     where : mapping, optional
         Only lines count whose columns hold one of these values, as if the log held no others:
         ``{"status": ["paid", "shipped"], "cancelled_at": None}``, where None stands for what is missing or blank. The
-        values are compared as they are written; one that no line holds is an error.
+        values are compared as they are written. Those that no line holds are told; if a column holds none, it is an
+        error.
     currency : str or (str, str), optional
         Column with the currency of the value: more than one is an error, unless a pair (column, code) says which
         counts. Lines in others are then left out with a warning. A line without a currency is of no known one, so it is
@@ -491,9 +492,27 @@ class Transactions:
                 f"left out, being more than {whom} had bought before in the log: refunds of {left.sum():,.2f}: "
                 f"{examples(left.index[left > 0])}"
             )
+        if fields.acquired:
+            self._check_acquired(reader)
         if len(found.older):
             whom = f"{counted(len(found.older), 'customer')} with {found.older['revenue'].sum():,.2f} of revenue"
             _warn(f"left out, being older than the log: {whom}: {examples(found.older.index)}")
+
+    def _check_acquired(self, reader: Reader) -> None:
+        name, seen = self._fields.acquired, reader.scan(sql.acquired(self._fields)).iloc[0]
+        if seen["unread"]:
+            whom = counted(int(seen["unread"]), "customer")
+            fault = f"{name} cannot be read as a date for {whom}, such as {brief(repr(seen['example']))}"
+            if self._fields.bad_rows == "error":
+                raise DataError(
+                    f"{fault}; write it like {self._fields.date}, or let bad_rows='drop' take it as missing"
+                )
+            _warn(f"{fault}; it is taken as missing")
+        if seen["missing"]:
+            _warn(f"{name} is missing for {counted(int(seen['missing']), 'customer')}, who may be older than the log")
+        if seen["later"]:
+            whom = counted(int(seen["later"]), "customer")
+            _warn(f"{name} is after the first purchase in the log for {whom}; the first purchase counts")
 
     def _future(self, reader: Reader, found: Found) -> str:
         """What is said of dates after today, where there are any."""

@@ -189,3 +189,17 @@ def test_a_summary_equals_the_slow_one(seed, refunds, numbered, end):
 @given(seeds, policies, st.booleans(), st.integers(0, 39), st.integers(1, 20))
 def test_a_split_equals_the_slow_one(seed, refunds, numbered, cutoff, horizon):
     check_split(random_logs(seed), refunds, numbered, cutoff, horizon)
+
+
+def test_what_comes_later_does_not_touch_what_was_before():
+    # A value that leaves no digits for cents, after the cutoff.
+    lines = [("a", 0, 12.34), ("a", 9, 45.67), ("a", 60, 9e17), ("b", 0, 1.0)]
+    frame = pd.DataFrame([(c, START + pd.Timedelta(days=day), value) for c, day, value in lines])
+    log = Transactions(
+        frame.set_axis(["customer", "date", "value"], axis=1), customer="customer", date="date", value="value"
+    )
+    table = log.summary(until=START + pd.Timedelta(days=30)).table
+    assert table.loc["a", ["historic_revenue", "first_value", "monetary_value"]].tolist() == [58.01, 12.34, 45.67]
+    split = log.split(START + pd.Timedelta(days=30), 30, unit="day")
+    assert split.calibration.table.loc["a", "historic_revenue"] == 58.01
+    assert split.holdout.loc["a", "revenue"] == 9e17

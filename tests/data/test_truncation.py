@@ -28,7 +28,7 @@ def shop():
 
 def test_customers_acquired_before_the_log_are_left_out_and_told():
     log = Transactions(shop(), **NAMED, acquired="since")
-    with pytest.warns(DataWarning, match=r"2 customers with 17\.00 of revenue are older than the log .*: old, older"):
+    with pytest.warns(DataWarning, match=r"older than the log: 2 customers with 17\.00 of revenue: old, older"):
         summary = log.summary()
     assert summary.table.index.tolist() == ["first", "late", "new"]
     assert summary.table.loc["new", "T"] == pytest.approx(81 / 7)
@@ -46,9 +46,34 @@ def test_the_date_of_acquisition_is_read_like_the_other_date():
     assert quietly(log.summary).table.index.tolist() == ["first", "late", "new"]
 
 
+def test_dates_of_acquisition_that_say_nothing_are_told():
+    frame = shop()
+    frame.loc[frame["id"] == "late", "since"] = "May 2024"
+    log = Transactions(frame, **NAMED, acquired="since")
+    with pytest.raises(DataError, match="since cannot be read as a date for 1 customer, such as 'May 2024'; correct"):
+        quietly(log.summary)
+    frame.loc[frame["id"] == "first", "since"] = " "
+    frame.loc[frame["id"] == "new", "since"] = "2024-02-20"
+    log = Transactions(frame, **NAMED, acquired="since", bad_rows="drop")
+    with pytest.warns(DataWarning) as caught:
+        assert log.summary().table.index.tolist() == ["first", "late", "new"]
+    assert [str(warning.message) for warning in caught][:3] == [
+        "since cannot be read as a date for 1 customer, such as 'May 2024'; it is taken as missing",
+        "since is missing for 1 customer, who may be older than the log",
+        "since is after the first purchase in the log for 1 customer; the first purchase counts",
+    ]
+    row = log.audit().table.set_index("check").loc["acquired unknown"]
+    assert (row["level"], row["count"]) == ("warning", 3)
+
+
+def test_a_day_before_the_log_leaves_nobody_out_and_does_not_lengthen_it():
+    log = Transactions(shop(), **NAMED, first_seen_after="1990-01-01")
+    assert log.summary().observation_start == pd.Timestamp("2024-01-01")
+
+
 def test_the_pile_up_at_the_start_is_left_out():
     log = Transactions(shop(), **NAMED, first_seen_after="2024-02-01")
-    with pytest.warns(DataWarning, match="2 customers with 11.00 of revenue are older than the log and are left out"):
+    with pytest.warns(DataWarning, match=r"older than the log: 2 customers with 11\.00 of revenue: first, old"):
         summary = log.summary()
     assert summary.table.index.tolist() == ["late", "new", "older"]
     assert summary.observation_start == pd.Timestamp("2024-02-02")

@@ -138,6 +138,8 @@ class SpendModel(Model):
 
     def __init__(self, *, include_first: bool = False, priors: Mapping[str, Prior] | None = None) -> None:
         super().__init__(priors=priors)
+        if not isinstance(include_first, bool):
+            raise ValueError(f"include_first must be True or False; got {include_first!r}")
         self.include_first = include_first
         if include_first:
             self.columns = (*self.columns, "first_value")

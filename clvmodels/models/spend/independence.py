@@ -51,7 +51,7 @@ class SpendAgainstFrequency:
 
     @property
     def dependent(self) -> bool:
-        """Whether the correlation lies outside of what independence would give."""
+        """Whether the correlation lies outside of what the fitted model gives, in which the two are independent."""
         return not self.independent_lower <= self.correlation <= self.independent_upper
 
     @property
@@ -64,18 +64,19 @@ class SpendAgainstFrequency:
                 f"Not distinguishable from independence: transactions of frequent buyers are worth {ratio} than those "
                 f"of the average customer {reach}."
             )
-        if (self.ratio > 1) != (self.correlation > self.independent_upper):
+        agree = (self.ratio > 1) == (self.correlation > self.independent_upper)
+        if not agree or self.ratio_lower <= 1 <= self.ratio_upper:
             return (
-                "Spend and frequency are not independent, but ranks and values point in different directions: "
-                f"transactions of frequent buyers are worth {ratio} than independence implies {reach}. A few customers "
-                "with large values may decide; look at them."
+                "The ranks are not those that the fitted model gives, but the values do not say the same: transactions "
+                f"of frequent buyers are worth {ratio} than those of the average customer {reach}. Spend has another "
+                "shape than the model's, or a few customers with large values decide; no effect on CLV can be told."
             )
         wrong, right = ("understated", "overstated") if self.ratio > 1 else ("overstated", "understated")
-        one_time = right if self.transaction == "repeat transaction" else wrong
+        one_time = f", and the CLV of one-time buyers is {right}" if self.transaction == "repeat transaction" else ""
         return (
             f"Frequent buyers spend {ratio} per transaction than independence implies {reach}. The CLV of repeat "
             "customers follows their own purchases and is hardly touched; what new customers spend after their first "
-            f"purchase is {wrong} by about that, and the CLV of one-time buyers is {one_time}."
+            f"purchase is {wrong}{one_time}."
         )
 
     def __repr__(self) -> str:
