@@ -95,6 +95,8 @@ def check_summary(table: pd.DataFrame) -> None:
     for name in numbers:
         if not pd.api.types.is_numeric_dtype(table[name]):
             raise DataError(f"{name} must be numeric; it is {table[name].dtype}")
+        if isinstance(table[name].dtype, np.dtype) and table[name].dtype.kind in "iu":
+            continue
         values = table[name].to_numpy(float, na_value=np.nan)
         refuse(table, ~np.isfinite(values), f"{name} must be finite; it is missing or infinite for")
     x, t_x, T = (table[name].to_numpy(float) for name in ("frequency", "recency", "T"))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 _DIGITS = 15  # a double holds every decimal number of so many digits
+_POWERS = 10.0 ** np.arange(-_DIGITS, _DIGITS + 1)
 _LARGEST_SUM = 9e18  # of whole numbers of 64 bits
 _NO_ORDER = -1
 
@@ -180,7 +181,8 @@ def collect(
         days = purchase_days(past, refunds=refunds)
         found = _customers(lines, days)
         parts["customers"].append(found | _attributes(block, past, found["who"]))
-        parts["refunded"].append(_refunded(lines, days))
+        if days.refunded.any() or days.left.any():
+            parts["refunded"].append(_refunded(lines, days))
         if with_gaps:
             gaps.append(np.diff(days.day)[days.customer[1:] == days.customer[:-1]])
         if cutoff is not None:
@@ -251,12 +253,12 @@ def purchase_days(lines: Lines, *, refunds: str, earlier: Lines | None = None) -
         lines, is_refund = lines.only(~is_refund), np.zeros(int((~is_refund).sum()), bool)
     unit = _units(lines)
     amount = np.rint(lines.value * unit[lines.customer]).astype(np.int64)
+    if not is_refund.any():
+        return _plain_days(lines, amount, unit)
     concerned = np.zeros(size, bool)
     concerned[lines.customer[is_refund]] = True
     chosen = concerned[lines.customer]
     days = _plain_days(lines.only(~chosen), amount[~chosen], unit)
-    if not chosen.any():
-        return days
     theirs = _net_days(lines.only(chosen), amount[chosen], unit, earlier)
     customer = np.concatenate([days.customer, theirs.customer])
     ranks = np.argsort(customer, kind="stable")
@@ -381,8 +383,9 @@ def _numbered(starts: Integers, size: int) -> Integers:
 
 
 def _sums(amounts: Integers, starts: Integers) -> Integers:
-    """Sum of each run."""
-    return np.add.reduceat(amounts, starts) if len(starts) else np.empty(0, np.int64)
+    """Sum of each run: where runs are short, differences of the running sum are faster than `reduceat`."""
+    running = np.cumsum(amounts)  # it may go round beyond 64 bits, and the differences are right all the same
+    return np.diff(running[np.append(starts[1:], len(amounts)) - 1], prepend=0) if len(starts) else starts
 
 
 def _pairs(customer: Integers, order: Integers) -> Integers:
@@ -397,8 +400,8 @@ def _units(lines: Lines) -> NDArray[np.float64]:
     if len(starts):
         largest = np.maximum(np.maximum.reduceat(np.abs(lines.value), starts), 1e-200)
         room = np.minimum(10.0**_DIGITS, _LARGEST_SUM / np.diff(starts, append=len(lines.customer)))
-        digits = np.clip(np.floor(np.log10(room / largest)), -_DIGITS, _DIGITS)
-        units[lines.customer[starts]] = 10.0**digits
+        digits = np.clip(np.floor(np.log10(room / largest)), -_DIGITS, _DIGITS).astype(np.int64)
+        units[lines.customer[starts]] = _POWERS[digits + _DIGITS]
     return units
 
 

@@ -61,7 +61,8 @@ class Fields:
     The id is that of the first of `customers` that is not missing. `where` holds columns with the texts of which one
     must stand there (None: nothing stands there), `currency` a column and perhaps the only code that counts, `doubtful`
     a column that seems to hold currencies though nobody said so. `part` tells which export a line comes from, and
-    `overlap` the lines by day and part that are left out, because another part holds that day, too.
+    `overlap` the lines by day and part that are left out, because another part holds that day, too; `dates_fit` says
+    that no date needs to be looked at twice.
     """
 
     customers: tuple[str, ...]
@@ -84,6 +85,7 @@ class Fields:
     doubtful: str | None
     part: str | None
     overlap: dict[str, int]
+    dates_fit: bool
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -172,9 +174,15 @@ def lines(fields: Fields) -> str:
     ]
     # A refund that is left out needs no date. Without a customer it is no revenue that is lost with him.
     lost = f"CASE WHEN abs(value) < {_HUGE} AND ({nets} OR customer IS NOT NULL OR NOT {refund}) THEN value END"
+    if nets or fields.refunds == "keep":
+        lost = f"CASE WHEN abs(value) < {_HUGE} THEN value END"
+    # Nearly every line is one, so it is asked first.
+    plain = "customer IS NOT NULL AND coalesce(day <= CAST($until AS DATE), day IS NOT NULL)"
+    plain += f" AND value >= 0 AND value < {_HUGE}" if fields.value else ""
     once = " AND place NOT IN (SELECT unnest(CAST($overlap AS VARCHAR[])))" if fields.overlap else ""
     return f"""
         SELECT * REPLACE ({lost} AS value), CAST(CASE
+            WHEN {plain} THEN {Status.PURCHASE:d}
             WHEN day > CAST($until AS DATE) THEN {Status.LATE:d}
             WHEN customer IS NULL THEN {Status.NO_CUSTOMER:d}
             WHEN NOT {nets} AND {refund} THEN {Status.REFUND:d}
@@ -283,6 +291,12 @@ def _text(name: str) -> str:
     return f"coalesce(CAST({quoted(name)} AS VARCHAR), '')"
 
 
+def dates_fit(column: str) -> str:
+    """Whether all dates of a typed column are such as pandas can hold."""
+    name = quoted(column)
+    return f"SELECT min({name}) >= DATE '0001-01-01' AND max({name}) < DATE '10000-01-01' AS fit FROM log"
+
+
 def large_ids(column: str) -> str:
     """Whether an id does not fit into 64 bits."""
     name = quoted(column)
@@ -302,7 +316,7 @@ def _day(name: str, fields: Fields) -> str:
             WHEN regexp_matches({text}, '{_ISO_TIME}$') THEN CAST(TRY_CAST({text} AS TIMESTAMP) AS DATE) END"""
     else:
         day = f"CAST({f'timezone($timezone, {column})' if kind == ZONED else column} AS DATE)"
-    return f"CASE WHEN {day} BETWEEN {_DATES} THEN {day} END"
+    return day if name == fields.date and fields.dates_fit else f"CASE WHEN {day} BETWEEN {_DATES} THEN {day} END"
 
 
 def _zoned(name: str, fields: Fields) -> str:

@@ -215,10 +215,16 @@ class Transactions:
                 doubtful=None,
                 part=part,
                 overlap={},
+                dates_fit=False,
             )
             self._check_columns(reader)
             self._check_dates(reader)
-            self._fields = dataclasses.replace(self._fields, id_type=_id_type(reader, self._fields))
+            typed = self._fields.types[date] in sql.DATES and date_format is None
+            self._fields = dataclasses.replace(
+                self._fields,
+                id_type=_id_type(reader, self._fields),
+                dates_fit=typed and bool(reader.scan(sql.dates_fit(date))["fit"].fillna(False).item()),
+            )
             if reader.scan("SELECT 1 FROM log LIMIT 1").empty:
                 raise DataError(f"{self._kind} has columns but no rows")
             choice.check_chosen(reader, self._fields)
@@ -504,9 +510,7 @@ class Transactions:
             whom = counted(int(seen["unread"]), "customer")
             fault = f"{name} cannot be read as a date for {whom}, such as {brief(repr(seen['example']))}"
             if self._fields.bad_rows == "error":
-                raise DataError(
-                    f"{fault}; write it like {self._fields.date}, or let bad_rows='drop' take it as missing"
-                )
+                raise DataError(f"{fault}; correct them, or let bad_rows='drop' take them as missing")
             _warn(f"{fault}; it is taken as missing")
         if seen["missing"]:
             _warn(f"{name} is missing for {counted(int(seen['missing']), 'customer')}, who may be older than the log")

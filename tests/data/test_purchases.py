@@ -179,13 +179,13 @@ policies = st.sampled_from(["net", "net", "net", "drop", "keep"])
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=130, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(seeds, policies, st.booleans(), st.integers(0, 45))
 def test_a_summary_equals_the_slow_one(seed, refunds, numbered, end):
     check_summary(random_logs(seed), refunds, numbered, end)  # fifty logs at a time
 
 
-@settings(max_examples=130, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(seeds, policies, st.booleans(), st.integers(0, 39), st.integers(1, 20))
 def test_a_split_equals_the_slow_one(seed, refunds, numbered, cutoff, horizon):
     check_split(random_logs(seed), refunds, numbered, cutoff, horizon)
