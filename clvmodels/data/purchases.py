@@ -167,7 +167,7 @@ def collect(
     gaps = []
     for block in blocks(batches):
         status, value, day = (block[name].to_numpy() for name in ("status", "value", "day"))
-        for kind in Status:
+        for kind in np.flatnonzero(np.bincount(status)):
             chosen = status == kind
             totals[:, kind] += chosen.sum(), value.sum(where=chosen)
         span = [min(span[0], day.min()), max(span[1], day.max(where=day < NO_DAY, initial=-NO_DAY))]
@@ -206,7 +206,7 @@ def blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     pending: list[pa.RecordBatch] = []
     for batch in batches:
         # The last customer of a batch may go on in the next; lines without a customer come last of all.
-        cut = _starts(batch.column("customer"))[-1] if len(batch) else 0
+        cut = _last_start(batch.column("customer"))
         if cut:
             yield pa.Table.from_batches([*pending, batch.slice(0, cut)])
             pending = []
@@ -366,6 +366,15 @@ def _starts(ids: Any) -> Integers:
     if ids.null_count:
         starts.append(np.array([known]))
     return np.concatenate(starts)
+
+
+def _last_start(ids: Any) -> int:
+    """Where the last run of equal ids starts: mostly near the end."""
+    tail = ids.slice(max(len(ids) - 1000, 0))
+    starts = _starts(tail)
+    if len(starts) < 2:
+        tail, starts = ids, _starts(ids)
+    return len(ids) - len(tail) + int(starts[-1]) if len(starts) else 0
 
 
 def _changes(*keys: NDArray) -> Integers:

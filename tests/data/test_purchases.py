@@ -4,12 +4,15 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from conftest import quietly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clvmodels import DataError, Transactions
+from clvmodels.data.purchases import collect
+from clvmodels.data.sql import Status
 
 START = pd.Timestamp("2023-12-20")
 VALUES = [Decimal(text) for text in ("-40", "-3.25", "-0.1", "0", "0.1", "0.2", "1.5", "3.25", "99.99", "1000000")]
@@ -203,3 +206,31 @@ def test_what_comes_later_does_not_touch_what_was_before():
     split = log.split(START + pd.Timedelta(days=30), 30, unit="day")
     assert split.calibration.table.loc["a", "historic_revenue"] == 58.01
     assert split.holdout.loc["a", "revenue"] == 9e17
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 2500))
+def test_where_batches_end_does_not_matter(seed, size):
+    # One customer has more lines than the tail in which the end of a customer is looked for; some lines have none.
+    rng = np.random.default_rng(seed)
+    ids = np.sort(np.concatenate([rng.integers(0, 40, 400), np.full(rng.integers(0, 3000), 7)]))
+    guests = int(rng.integers(0, 30))
+    day = np.concatenate([np.sort(rng.integers(0, 90, count)) for count in np.unique(ids, return_counts=True)[1]])
+    status = rng.choice([Status.REFUND, Status.PURCHASE, Status.PURCHASE], len(ids) + guests)
+    status[len(ids) :] = Status.NO_CUSTOMER
+    value = np.where(status == Status.REFUND, -1, 1) * rng.integers(1, 500, len(status)) / 100
+    lines = pa.table(
+        {
+            "customer": pa.array([*ids.tolist(), *[None] * guests]),
+            "day": pa.array([*day, *[3] * guests], pa.int32()),
+            "value": value,
+            "status": status.astype(np.uint8),
+        }
+    )
+    whole = collect(lines.to_batches(), refunds="net", with_gaps=True)
+    parts = collect(lines.to_batches(max_chunksize=size), refunds="net", with_gaps=True)
+    pd.testing.assert_frame_equal(parts.customers, whole.customers)
+    pd.testing.assert_frame_equal(parts.refunded, whole.refunded)
+    assert parts.gaps.tolist() == whole.gaps.tolist()
+    np.testing.assert_allclose(parts.totals.to_numpy(), whole.totals.to_numpy(), rtol=1e-12)
+    assert parts.totals["lines"].sum() == len(status)
