@@ -1,3 +1,4 @@
+import dataclasses
 import inspect
 import re
 import subprocess
@@ -139,7 +140,14 @@ def test_audit_shows_its_table(folder):
     assert ran.exit_code == 0
     assert fits(ran.stdout)
     expected = clv.Transactions("orders.csv", customer="id", date="day", value="amount").audit()
-    assert ran.stdout == f"{expected}\n"
+    assert ran.stdout == as_told(expected)
+    assert "give --acquired or" in ran.stdout
+
+
+def as_told(audit):
+    """The audit as the command line shows it, with the options as it has them."""
+    table = audit.table.assign(remark=audit.table["remark"].map(cli._as_options))
+    return f"{dataclasses.replace(audit, table=table)}\n"
 
 
 @pytest.fixture
@@ -176,7 +184,7 @@ def test_a_messy_export_is_audited_and_predicted(folder, export):
         thousands=".",
         encoding="cp1252",
     )
-    assert ran.stdout == f"{log.audit()}\n"
+    assert ran.stdout == as_told(log.audit())
     ran = call("predict", *EXPORT, *FORM, *CHOICE, "--method", "map")
     assert ran.exit_code == 0
     assert "Note: currency is not EUR in " in ran.stderr
@@ -202,7 +210,7 @@ MESSY = {
         "how numbers are written with --decimal ',' and --thousands '.', or leave them out with --bad",
     ),
     "thousands": ([*FORM[:4], *CHOICE], "say how numbers are written with --thousands '.', or leave"),
-    "both alike": ([*FORM[:4], "--thousands", ","], "decimal and thousands are both ','; numbers cannot be read so"),
+    "both alike": ([*FORM[:4], "--thousands", ","], "decimal and thousands are both ','; give --decimal '.', too"),
     "currencies": (
         FORM,
         "CHF in 223 lines, which cannot be added up; --currency 'currency' --currency 'EUR' picks one, and --where can",
@@ -325,7 +333,11 @@ BAD_OPTIONS = {
     "end not a date": (["orders.csv", *COLUMNS, "--until", "yesterday"], "until must be a date"),
     "interval of one": (["orders.csv", *COLUMNS, "--interval", "1"], "interval must lie strictly between"),
     "margin of zero": (["orders.csv", *COLUMNS, "--margin", "0"], "margin must be a share of revenue, above 0"),
-    "margin that is no column": (["orders.csv", *COLUMNS, "--margin", "30%"], "there is no column '30%'"),
+    "margin that is no column": (["orders.csv", *COLUMNS, "--margin", "gain"], "there is no column 'gain'"),
+    "margin in percent": (
+        ["orders.csv", *COLUMNS, "--margin", "30%"],
+        "margin must be written as a share, such as 0.3",
+    ),
     "margin column without margins": (
         ["orders.csv", *COLUMNS, "--margin", "quantity"],
         "margin column 'quantity' must",

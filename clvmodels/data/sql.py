@@ -34,7 +34,7 @@ _ISO_ZONE = r"(Z| ?UTC|[+-]\d{2}(:?\d{2})?)$"
 _HUGE = "1e18"
 
 # What pandas can hold and people write; DuckDB knows infinite dates, too.
-_DATES = "DATE '0001-01-01' AND DATE '9999-12-31'"
+_FIRST, _LAST = "DATE '0001-01-01'", "DATE '9999-12-31'"
 
 # The whole line, for its hash; no column is likely to have this name.
 _LINE = '"a whole line of the log"'
@@ -294,7 +294,7 @@ def _text(name: str) -> str:
 def dates_fit(column: str) -> str:
     """Whether all dates of a typed column are such as pandas can hold."""
     name = quoted(column)
-    return f"SELECT min({name}) >= DATE '0001-01-01' AND max({name}) < DATE '10000-01-01' AS fit FROM log"
+    return f"SELECT CAST(min({name}) AS DATE) >= {_FIRST} AND CAST(max({name}) AS DATE) <= {_LAST} AS fit FROM log"
 
 
 def large_ids(column: str) -> str:
@@ -316,7 +316,11 @@ def _day(name: str, fields: Fields) -> str:
             WHEN regexp_matches({text}, '{_ISO_TIME}$') THEN CAST(TRY_CAST({text} AS TIMESTAMP) AS DATE) END"""
     else:
         day = f"CAST({f'timezone($timezone, {column})' if kind == ZONED else column} AS DATE)"
-    return day if name == fields.date and fields.dates_fit else f"CASE WHEN {day} BETWEEN {_DATES} THEN {day} END"
+    return (
+        day
+        if name == fields.date and fields.dates_fit
+        else f"CASE WHEN {day} BETWEEN {_FIRST} AND {_LAST} THEN {day} END"
+    )
 
 
 def _zoned(name: str, fields: Fields) -> str:

@@ -460,7 +460,7 @@ def test_thousands_that_are_read_as_decimals_are_doubted():
         ({"decimal": ""}, "decimal must be '.' or ','; got ''"),
         ({"thousands": "x"}, "thousands must be ',', '.', a space or an apostrophe; got 'x'"),
         ({"thousands": ""}, "thousands must be ',', '.', a space or an apostrophe; got ''"),
-        ({"thousands": "."}, "decimal and thousands are both '.'; numbers cannot be read so"),
+        ({"thousands": "."}, "decimal and thousands are both '.'; give decimal=',', too"),
     ],
 )
 def test_signs_that_make_no_sense_are_refused(options, sentence):
