@@ -334,7 +334,7 @@ BAD_OPTIONS = {
     "interval of one": (["orders.csv", *COLUMNS, "--interval", "1"], "interval must lie strictly between"),
     "margin of zero": (["orders.csv", *COLUMNS, "--margin", "0"], "margin must be a share of revenue, above 0"),
     "margin that is no column": (["orders.csv", *COLUMNS, "--margin", "gain"], "there is no column 'gain'"),
-    "margin in percent": (
+    "margin with a sign": (
         ["orders.csv", *COLUMNS, "--margin", "30%"],
         "margin must be written as a share, such as 0.3",
     ),
