@@ -106,8 +106,8 @@ class Reader:
             yield from pyarrow.RecordBatchReader.from_stream(self._connection.sql(text, params=self._named(text, {})))
 
     def _named(self, text: str, parameters: dict[str, object]) -> dict[str, object]:
-        """The parameters that a text names: DuckDB refuses others."""
-        given = self._bound | parameters
+        """The parameters that a text names, columns apart: DuckDB refuses others."""
+        text, given = re.sub(r'"[^"]*"', "", text), self._bound | parameters
         return {name: value for name, value in given.items() if re.search(rf"\${name}\b", text)}
 
     @contextlib.contextmanager

@@ -173,15 +173,13 @@ def lines(fields: Fields) -> str:
         *([f"{_place(fields.part, fields)} AS place"] if fields.part else []),
     ]
     # A refund that is left out needs no date. Without a customer it is no revenue that is lost with him.
-    lost = f"CASE WHEN abs(value) < {_HUGE} AND ({nets} OR customer IS NOT NULL OR NOT {refund}) THEN value END"
-    if nets or fields.refunds == "keep":
-        lost = f"CASE WHEN abs(value) < {_HUGE} THEN value END"
+    lost = "" if nets or fields.refunds == "keep" else f" AND (customer IS NOT NULL OR NOT {refund})"
     # Nearly every line is one, so it is asked first.
     plain = "customer IS NOT NULL AND coalesce(day <= CAST($until AS DATE), day IS NOT NULL)"
     plain += f" AND value >= 0 AND value < {_HUGE}" if fields.value else ""
     once = " AND place NOT IN (SELECT unnest(CAST($overlap AS VARCHAR[])))" if fields.overlap else ""
     return f"""
-        SELECT * REPLACE ({lost} AS value), CAST(CASE
+        SELECT * REPLACE (CASE WHEN abs(value) < {_HUGE}{lost} THEN value END AS value), CAST(CASE
             WHEN {plain} THEN {Status.PURCHASE:d}
             WHEN day > CAST($until AS DATE) THEN {Status.LATE:d}
             WHEN customer IS NULL THEN {Status.NO_CUSTOMER:d}

@@ -889,3 +889,12 @@ def test_guests_of_online_retail_are_told_as_published():
     assert guests["share"] == pytest.approx(0.225, abs=0.0005)
     assert guests["remark"] == "left out, with 13.6% of the net revenue"
     assert table.loc["overlapping exports", "count"] == 22_523
+
+
+def test_a_column_with_the_name_of_a_parameter_is_only_a_column():
+    frame = shop().rename(columns={"status": "$timezone"})
+    with pytest.raises(DataError, match=r"no line has \$timezone 'lost'; \$timezone holds 'paid'"):
+        log_of(frame, where={"$timezone": "lost"})
+    log = log_of(frame, where={"$timezone": "paid"}, currency=("currency", "EUR"))
+    same = log_of(shop(), where={"status": "paid"}, currency=("currency", "EUR"))
+    assert quietly(log.summary).table.equals(quietly(same.summary).table)
