@@ -1,0 +1,1 @@
+"""Models of how long a contract lasts."""
