@@ -1,1 +1,1 @@
-"""Models of how long a contract lasts."""
+"""Models of how long contracts last."""
