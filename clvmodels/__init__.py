@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from clvmodels.models.survival.bdw import BdW as BdW
     from clvmodels.models.survival.discrete_weibull import DiscreteWeibull as DiscreteWeibull
     from clvmodels.models.survival.geometric import ShiftedGeometric as ShiftedGeometric
+    from clvmodels.models.survival.kaplan_meier import KaplanMeier as KaplanMeier
     from clvmodels.models.survival.sbg import SBG as SBG
     from clvmodels.models.transactions.bgnbd import BGNBD as BGNBD
     from clvmodels.persistence import load as load
@@ -49,6 +50,7 @@ _HOME = {
     "BdW": "clvmodels.models.survival.bdw",
     "DiscreteWeibull": "clvmodels.models.survival.discrete_weibull",
     "ShiftedGeometric": "clvmodels.models.survival.geometric",
+    "KaplanMeier": "clvmodels.models.survival.kaplan_meier",
     "SBG": "clvmodels.models.survival.sbg",
     "NonContractualCLV": "clvmodels.value.noncontractual",
     "SimpleCLV": "clvmodels.value.simple",

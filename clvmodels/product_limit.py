@@ -117,14 +117,14 @@ class RiskTable:
         """
         return self.time[(self.events == self.at_risk) & (self.time < self.last)]
 
-    def drawn_steps(self, rng: np.random.Generator, size: int) -> Array:
+    def drawn_steps(self, rng: np.random.Generator, size: int, part: slice = slice(None)) -> Array:
         """Draws (size, J) of the steps of `log_survival`: the shares that leave are Beta(events, at_risk - events).
 
         The posterior of a beta process whose prior weighs nothing: independent at different times. Hjort (1990), Annals
         of Statistics 18(3).
         """
-        stay = self.at_risk - self.events
-        stayed = rng.beta(np.where(stay > 0, stay, 1.0), self.events, (size, len(self.time)))
+        left, stay = self.events[part], (self.at_risk - self.events)[part]
+        stayed = rng.beta(np.where(stay > 0, stay, 1.0), left, (size, len(left)))
         return np.where(stay > 0, np.log(np.maximum(stayed, np.finfo(float).tiny)), LOG_ZERO)
 
 

@@ -167,6 +167,13 @@ class Durations(Customers):
             return np.zeros(len(self), bool)
         return (self.table["event"] == 0).to_numpy() & self.table["cause"].notna().to_numpy()
 
+    @property
+    def only_cause(self) -> str | None:
+        """The cause of `for_cause`; None where endings of every cause are endings."""
+        if not self.ended_otherwise.any():
+            return None
+        return ", ".join(map(str, self.table.loc[self.table["event"] == 1, "cause"].dropna().unique()))
+
     def select(self, **values: Any) -> Durations:
         """The contracts with this value in a column, such as ``select(period="month")``."""
         keep = np.ones(len(self), bool)
@@ -221,7 +228,7 @@ class Durations(Customers):
         """
         if "cause" not in self.table.columns:
             raise DataError(NO_CAUSES)
-        table, clock = self.table, self.on_clock(clock)
+        table, clock = self.table, self.on_clock(clock, "cumulative incidence")
         left = (table["event"] == 1).to_numpy()
         names = table["cause"].where(left)
         codes, causes = pd.factorize(names, sort=True)
@@ -233,7 +240,7 @@ class Durations(Customers):
         time, incidence = cumulative_incidence(table[clock], codes, len(labels), entry, self.weights)
         return pd.DataFrame(incidence, pd.Index(time, name=clock), pd.Index(labels, name="cause"))
 
-    def on_clock(self, clock: Clock | None = None) -> Clock:
+    def on_clock(self, clock: Clock | None, who: str) -> Clock:
         """The clock that was asked for; where none was, `duration` if the contracts have it, else `renewals`.
 
         Raises
@@ -245,13 +252,20 @@ class Durations(Customers):
         if clock not in ENTRY:
             raise ValueError(f"clock must be 'duration' or 'renewals'; got {clock!r}")
         if clock not in self.table.columns:
-            raise DataError(f"the durations have no column {clock!r}; they have {list(self.table.columns)}")
-        if clock == "renewals" and len(self.periods) > 1:
-            raise DataError(
-                f"contracts of different periods ({', '.join(self.periods)}) do not count the same renewals; choose "
-                f"some, as in data.select(period={self.periods[0]!r}), or use the clock of duration"
-            )
+            raise DataError(f"{who} needs the column {clock!r}; the durations have {list(self.table.columns)}")
+        if clock == "renewals":
+            self.check_one_period(who)
         return clock
+
+    def check_one_period(self, who: str) -> None:
+        """Refuse to count renewals of contracts of different periods together."""
+        if len(self.periods) > 1:
+            number = self.table["period"].value_counts()
+            told = ", ".join(f"{period} ({number[period]:,})" for period in self.periods)
+            raise DataError(
+                f"{who} counts renewals, and a renewal is not the same after another period: {told}; fit each apart, "
+                f"as in durations.select(period={self.periods[0]!r}), or use a continuous model such as Weibull"
+            )
 
     def _only(self, keep: NDArray[np.bool_], none: str) -> Durations:
         if not keep.any():
