@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clvmodels.data import datasets as datasets
     from clvmodels.data.audit import Audit as Audit
+    from clvmodels.data.durations import Durations as Durations
     from clvmodels.data.summary import Summary as Summary
     from clvmodels.data.transactions import Split as Split
     from clvmodels.data.transactions import Transactions as Transactions
@@ -37,6 +38,7 @@ _HOME = {
     "Audit": "clvmodels.data.audit",
     "Split": "clvmodels.data.transactions",
     "Transactions": "clvmodels.data.transactions",
+    "Durations": "clvmodels.data.durations",
     "Summary": "clvmodels.data.summary",
     "BGNBD": "clvmodels.models.transactions.bgnbd",
     "GammaGamma": "clvmodels.models.spend.gamma_gamma",

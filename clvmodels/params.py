@@ -1,18 +1,21 @@
 """Parameters: name, meaning, support, the prior, and the way to and from the real line on which they are estimated.
 
-Every parameter is positive above its lower bound, so u = log(value - lower) is the coordinate in which all fitting,
-approximating and sampling is done, in time and money scaled by the data (mean T, mean spend): the unit of the data then
-never decides whether a fit converges or what a prior means.
+All fitting, approximating and sampling is done in a coordinate u on the real line, in time and money scaled by the data
+(mean T, mean spend): the unit of the data then never decides whether a fit converges or what a prior means. It is
+log(value - lower) for a parameter above a bound, the logit for one between 0 and 1, and the value itself for one without
+bounds.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 PRIOR_SD = 2.0
 
@@ -46,16 +49,41 @@ class Param:
     ----------
     name, meaning : str
         The paper's symbol, and what it says about customers.
-    carries : {None, "time", "money"}
-        The dimension of the parameter: a change of that unit multiplies it.
-    lower : float
-        Lower bound of the support.
+    carries : str, optional
+        The dimension of the parameter, "time" or "money" or a covariate: a change of that unit multiplies it.
+    lower, upper : float
+        The support: above a finite bound, between two, or all numbers.
     """
 
     name: str
     meaning: str
-    carries: Literal["time", "money"] | None = None
+    carries: str | None = None
     lower: float = 0.0
+    upper: float = math.inf
+
+    def from_line(self, u: NDArray) -> NDArray[np.float64]:
+        """Values in the data's own unit from coordinates."""
+        if self.lower == -math.inf:
+            return u
+        if self.upper == math.inf:
+            return np.asarray(self.lower + np.exp(u))
+        return np.asarray(self.lower + (self.upper - self.lower) * special.expit(u))
+
+    def to_line(self, value: NDArray) -> NDArray[np.float64]:
+        """Coordinates from values in the data's own unit."""
+        if self.lower == -math.inf:
+            return value
+        if self.upper == math.inf:
+            return np.asarray(np.log(value - self.lower))
+        return np.asarray(special.logit((value - self.lower) / (self.upper - self.lower)))
+
+    def log_slope(self, u: NDArray) -> NDArray[np.float64]:
+        """Logarithm of d value / d u."""
+        if self.lower == -math.inf:
+            return np.zeros_like(u)
+        if self.upper == math.inf:
+            return u
+        return np.asarray(math.log(self.upper - self.lower) + special.log_expit(u) + special.log_expit(-u))
 
 
 @dataclass(frozen=True)
@@ -65,8 +93,8 @@ class Coordinates:
     Parameters
     ----------
     params : tuple of Param
-    scales : mapping of "time" and "money" to float
-        The data's mean T and mean spend, in the user's units.
+    scales : mapping of str to float
+        The data's own units: the mean T ("time") and the mean spend ("money"), in the user's units.
     priors : mapping of str to Prior
         The user's own priors; the others are Normal(0, 2) on u.
     """
@@ -81,13 +109,13 @@ class Coordinates:
     def to_values(self, u: NDArray) -> dict[str, NDArray]:
         """Parameters in the user's units, each (S, 1), from coordinates (S, k)."""
         return {
-            param.name: self._scale(param) * (param.lower + np.exp(u[:, [i]])) for i, param in enumerate(self.params)
+            param.name: self._scale(param) * param.from_line(u[:, [i]]) for i, param in enumerate(self.params)
         }
 
     def to_u(self, values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         """Coordinates (S, k) from parameters in the user's units."""
         columns = [
-            np.log(np.ravel(np.asarray(values[param.name], float)) / self._scale(param) - param.lower)
+            param.to_line(np.ravel(np.asarray(values[param.name], float)) / self._scale(param))
             for param in self.params
         ]
         return np.stack(columns, axis=-1)
@@ -97,21 +125,22 @@ class Coordinates:
         values = self.to_values(np.zeros((1, len(self.params))))
         for param in self.params:
             prior = self.priors.get(param.name)
-            median = float(prior.ppf(0.5)) if prior is not None and hasattr(prior, "ppf") else 0.0
-            if median > self._scale(param) * param.lower:
+            median = float(prior.ppf(0.5)) if prior is not None and hasattr(prior, "ppf") else math.nan
+            if param.lower < median / self._scale(param) < param.upper:
                 values[param.name] = np.array([[median]])
         return self.to_u(values)[0]
 
     def log_prior(self, u: NDArray) -> NDArray[np.float64]:
         """Log density of the coordinates (S, k) -> (S,), up to a constant.
 
-        A user's prior is a density of the parameter, so the Jacobian d value / d u = scale exp(u) comes with it.
+        A user's prior is a density of the parameter, so the Jacobian d value / d u comes with it.
         """
         total = np.zeros(len(u))
         values = self.to_values(u)
         for i, param in enumerate(self.params):
             if param.name in self.priors:
-                total += np.asarray(self.priors[param.name].logpdf(values[param.name][:, 0])) + u[:, i]
+                total += np.asarray(self.priors[param.name].logpdf(values[param.name][:, 0]))
+                total += param.log_slope(u[:, i])
             else:
                 total += -0.5 * (u[:, i] / PRIOR_SD) ** 2
         return total
@@ -119,4 +148,5 @@ class Coordinates:
     def standard_errors(self, u: NDArray, covariance: NDArray) -> NDArray[np.float64]:
         """Standard errors of the parameters in the user's units, by the delta method, at one point u (k,)."""
         scales = np.array([self._scale(param) for param in self.params])
-        return np.asarray(scales * np.exp(u) * np.sqrt(np.diag(covariance)))
+        slopes = np.exp([param.log_slope(u[i]) for i, param in enumerate(self.params)])
+        return np.asarray(scales * slopes * np.sqrt(np.diag(covariance)))

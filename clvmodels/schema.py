@@ -79,7 +79,45 @@ INFINITE_HORIZON: dict[str, Column] = {
         "share of the clv that is later than as much time again as the data cover: only the model says it", "share"
     ),
 }
-PREDICTED = {*PREDICTIONS, *INFINITE_HORIZON}
+
+DURATIONS: dict[str, Column] = {
+    "duration": Column("tenure when the contract ended, or on the last day known", "time"),
+    "renewals": Column("periods paid if the contract ended, renewals completed if it has not", "count"),
+    "event": Column("1 if the contract ended, 0 if the customer is still one", "0 or 1"),
+    "entry": Column("tenure when observation began; 0 if it began with the contract", "time"),
+    "entry_renewals": Column("renewals completed when observation began", "count"),
+    "weight": Column("how many customers the row stands for, where it is not one", "count"),
+    "value": Column("price of one period", "money"),
+    "period": Column("what is paid for at once, such as month or 3 months; the unit where it is not said", "text"),
+    "start": Column("first day of the contract", "date"),
+    "contract": Column("1, 2, ... of a customer who came back", "count"),
+    "cause": Column("why the contract ended", "text"),
+    "historic_revenue": Column("paid so far, in all contracts of the customer", "money"),
+}
+
+CONTRACT_PREDICTIONS: dict[str, Column] = {
+    "p_retained": Column("P(still a customer at the end of the horizon)", "probability"),
+    "expected_lifetime": Column("mean residual lifetime within the horizon", "time"),
+    "expected_revenue": Column("mean revenue within the horizon: gross, undiscounted", "money"),
+    "historic_revenue": Column("paid so far, in all contracts of the customer", "money"),
+    "clv": Column(
+        "residual customer lifetime value: mean of margin x payments within the horizon, discounted to the end of "
+        "observation",
+        "money",
+    ),
+    "clv_beyond_data": Column(
+        "share of the clv that is paid at a tenure longer than the longest ever observed: only the model says it",
+        "share",
+    ),
+    "lifetime_lower": Column("lower end of the central predictive interval of the residual lifetime", "time"),
+    "lifetime_upper": Column("upper end of it", "time"),
+    "revenue_lower": Column("lower end of the central predictive interval of the revenue", "money"),
+    "revenue_upper": Column("upper end of it", "money"),
+    "clv_lower": Column("lower end of the central predictive interval of the discounted margin", "money"),
+    "clv_upper": Column("upper end of it", "money"),
+}
+
+PREDICTED = {*PREDICTIONS, *INFINITE_HORIZON, *CONTRACT_PREDICTIONS, "retained"}
 
 
 def check_summary(table: pd.DataFrame) -> None:
@@ -109,6 +147,53 @@ def check_summary(table: pd.DataFrame) -> None:
         "recency must not exceed T (recency is the time from first to last purchase); it does for",
     )
     refuse(table, (x == 0) & (t_x != 0), "recency must be 0 where frequency is 0; it is not for")
+
+
+def check_durations(table: pd.DataFrame) -> None:
+    """Raise `DataError` if contracts break a rule: one sentence with column, count and example ids."""
+    if not {"duration", "renewals"} & {*table.columns}:
+        raise DataError(f"the durations have neither duration nor renewals; they have {list(table.columns)}")
+    if "event" not in table.columns:
+        raise DataError(f"the durations have no column 'event' (1 ended, 0 not); they have {list(table.columns)}")
+    if table.empty:
+        raise DataError("the durations have no contracts")
+    if "contract" not in table.columns:
+        refuse(table, table.index.duplicated(), "each customer must have one row unless 'contract' tells them apart; not")
+    elif (again := pd.MultiIndex.from_arrays([table.index, table["contract"]]).duplicated()).any():
+        refuse(table, again, "a contract must have one row; customer and contract repeat for")
+    for name in ("duration", "renewals", "event", "entry", "entry_renewals", "weight", "contract"):
+        if name in table.columns:
+            if not pd.api.types.is_numeric_dtype(table[name]):
+                raise DataError(f"{name} must be numeric; it is {table[name].dtype}")
+            values = table[name].to_numpy(float, na_value=np.nan)
+            refuse(table, ~np.isfinite(values), f"{name} must be finite; it is missing or infinite for")
+            refuse(table, values < 0, f"{name} must not be negative; it is for")
+    ended = table["event"].to_numpy(float)
+    refuse(table, (ended != 0) & (ended != 1), "event must be 1 (ended) or 0 (still a customer); it is neither for")
+    ended = ended == 1
+    if ((ended == 0) & table.index.duplicated(keep=False)).any():
+        active = table[ended == 0]
+        refuse(active, active.index.duplicated(), "a customer can have one active contract; there are more for")
+    if "duration" in table.columns:
+        duration, entry = table["duration"].to_numpy(float), table["entry"].to_numpy(float)
+        refuse(table, ended & (duration == 0), "a contract that ended has lasted for some time; duration is 0 for")
+        refuse(table, (entry > 0) & (entry >= duration), "entry must be less than duration; it is not for")
+    if "renewals" in table.columns:
+        renewals, entry = table["renewals"].to_numpy(float), table["entry_renewals"].to_numpy(float)
+        for name in ("renewals", "entry_renewals"):
+            values = table[name].to_numpy(float)
+            refuse(table, values != np.floor(values), f"{name} must be a whole number; it is not for")
+        rule = "a contract that ended was paid for at least one period; renewals (periods paid) is 0 for"
+        refuse(table, ended & (renewals == 0), rule)
+        refuse(table, entry > renewals - ended, "entry_renewals must be less than the periods paid; it is not for")
+    if "weight" in table.columns:
+        refuse(table, table["weight"].to_numpy(float) == 0, "weight must be positive; it is 0 for")
+    for name in ("value", "historic_revenue"):  # may be missing where nobody asks
+        if name in table.columns and not pd.api.types.is_numeric_dtype(table[name]):
+            raise DataError(f"{name} must be numeric; it is {table[name].dtype}")
+    if "value" in table.columns:
+        values = table["value"].to_numpy(float, na_value=np.nan)
+        refuse(table, (values < 0) | np.isinf(values), "value must be a price, finite and not negative; it is not for")
 
 
 def refuse(table: pd.DataFrame, bad: np.ndarray, rule: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ UNIT_DAYS: dict[str, float] = {"day": 1.0, "week": 7.0, "month": 30.4375, "year"
 _DAYS_WITHOUT_CALENDAR = {"day": 1, "week": 7, "month": 30, "year": 365}
 _LONGEST = 200 * 366
 _WORDS = re.compile(r"\s*(\d+)\s*(day|week|month|year)s?\s*", re.IGNORECASE)
+_PERIOD = re.compile(r"\s*(?:(\d{1,6})\s+)?(day|week|month|quarter|year)s?\s*", re.IGNORECASE)
 
 
 def unit_days(unit: str) -> float:
@@ -48,6 +50,111 @@ def rate_per_unit(annual: float, unit: str) -> float:
             f"discount_rate must be an annual effective rate such as 0.10, finite and not negative; got {annual!r}"
         )
     return math.log1p(annual) * unit_days(unit) / UNIT_DAYS["year"]
+
+
+@dataclass(frozen=True)
+class Period:
+    """The time from one payment of a contract to the next: whole days, or whole months of the calendar.
+
+    >>> period("quarter") == period("3 months"), period("12 months") == period("year")
+    (True, True)
+    """
+
+    number: int
+    unit: Literal["day", "month"]
+
+    @property
+    def days(self) -> float:
+        """Mean length in days, a month counted as 30.4375."""
+        return self.number * UNIT_DAYS[self.unit]
+
+    def __str__(self) -> str:
+        larger, word = (12, "year") if self.unit == "month" else (7, "week")
+        number, word = (self.number // larger, word) if self.number % larger == 0 else (self.number, self.unit)
+        return word if number == 1 else f"{number} {word}s"
+
+
+def period(text: str) -> Period:
+    """A contract's period as it is written: "day", "2 weeks", "month", "3 months", "quarter", "year".
+
+    >>> period("quarter"), str(period("quarter")), period("quarter").days
+    (Period(number=3, unit='month'), '3 months', 91.3125)
+    """
+    words = _PERIOD.fullmatch(text) if isinstance(text, str) else None
+    if words:
+        number, word = int(words[1] or 1), words[2].lower()
+        found = (
+            Period(number * {"month": 1, "quarter": 3, "year": 12}[word], "month")
+            if word in ("month", "quarter", "year")
+            else Period(number * {"day": 1, "week": 7}[word], "day")
+        )
+        if 0 < found.days <= _LONGEST:
+            return found
+    raise ValueError(
+        f"period {text!r} is not understood; write it like 'month', '3 months', 'quarter', 'year', '2 weeks'"
+    )
+
+
+def renewal_days(start: Any, period: Period, k: Any) -> np.ndarray:
+    """The day of the k-th renewal of a contract: k periods after its start, which is renewal 0.
+
+    Months follow the calendar from the start itself, so a contract of 31 January renews on the last day of February and
+    on 31 March.
+
+    Parameters
+    ----------
+    start : array_like of datetime64
+    period : Period
+    k : array_like of int
+        Broadcasts against `start`.
+
+    Returns
+    -------
+    ndarray of datetime64[D]
+
+    Examples
+    --------
+    >>> renewal_days("2023-01-31", period("month"), [0, 1, 2, 13])
+    array(['2023-01-31', '2023-02-28', '2023-03-31', '2024-02-29'],
+          dtype='datetime64[D]')
+    """
+    first = np.asarray(start, "datetime64[D]")
+    steps = np.asarray(k, np.int64) * period.number
+    if period.unit == "day":
+        return first + steps
+    month = first.astype("datetime64[M]")
+    day_of_month = first - month.astype("datetime64[D]")
+    renewed = month + steps
+    last = (renewed + 1).astype("datetime64[D]") - 1
+    return np.minimum(renewed.astype("datetime64[D]") + day_of_month, last)
+
+
+def renewals_until(start: Any, period: Period, day: Any) -> np.ndarray:
+    """How many renewals have come by a day, that day included: the largest k with `renewal_days` of k not after it.
+
+    Negative where the day is before the start.
+
+    Parameters
+    ----------
+    start, day : array_like of datetime64
+        Broadcast against each other.
+    period : Period
+
+    Returns
+    -------
+    ndarray of int
+
+    Examples
+    --------
+    >>> renewals_until("2023-01-31", period("month"), np.array(["2023-02-27", "2023-02-28"], "datetime64[D]"))
+    array([0, 1])
+    """
+    first, until = np.asarray(start, "datetime64[D]"), np.asarray(day, "datetime64[D]")
+    if period.unit == "day":
+        return (until - first).astype(np.int64) // period.number
+    months = until.astype("datetime64[M]") - first.astype("datetime64[M]")
+    k = months.astype(np.int64) // period.number
+    return k - (renewal_days(first, period, k) > until)
 
 
 def day(date: object, name: str) -> pd.Timestamp:

@@ -4,6 +4,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clvmodels import time
 
@@ -121,3 +123,53 @@ def test_an_annual_rate_compounds_to_itself(unit):
 def test_a_rate_that_is_none_is_refused(rate):
     with pytest.raises(ValueError, match="discount_rate must be an annual effective rate"):
         time.rate_per_unit(rate, "week")
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "unit", "written"),
+    [
+        ("day", 1, "day", "day"), ("10 days", 10, "day", "10 days"), ("week", 7, "day", "week"),
+        (" 2 Weeks ", 14, "day", "2 weeks"), ("month", 1, "month", "month"), ("3 months", 3, "month", "3 months"),
+        ("quarter", 3, "month", "3 months"), ("2 quarters", 6, "month", "6 months"), ("year", 12, "month", "year"),
+        ("24 months", 24, "month", "2 years"), ("1 MONTH", 1, "month", "month"),
+    ],
+)  # fmt: skip
+def test_a_period_is_days_or_months_of_the_calendar(text, number, unit, written):
+    period = time.period(text)
+    assert (period, str(period)) == (time.Period(number, unit), written)
+    assert time.period(str(period)) == period
+    assert period.days == number * time.UNIT_DAYS[unit]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "monthly", "0 months", "-1 month", "1.5 months", "fortnight", 1, None, "999999 years"]
+)
+def test_a_period_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match=r"period .* is not understood; write it like 'month', '3 months'"):
+        time.period(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    start=st.dates(datetime.date(1990, 1, 1), datetime.date(2050, 12, 31)),
+    text=st.sampled_from(["day", "week", "10 days", "month", "3 months", "5 months", "year", "2 years"]),
+    k=st.integers(0, 40),
+    days=st.integers(-400, 5000),
+)
+def test_renewals_follow_the_calendar(start, text, k, days):
+    period = time.period(text)
+    offset = pd.DateOffset(days=k * period.number) if period.unit == "day" else pd.DateOffset(months=k * period.number)
+    assert pd.Timestamp(time.renewal_days(start, period, k)[()]) == pd.Timestamp(start) + offset
+    day = np.datetime64(start) + days
+    renewals = int(time.renewals_until(start, period, day))
+    assert time.renewal_days(start, period, renewals) <= day < time.renewal_days(start, period, renewals + 1)
+
+
+def test_renewal_days_broadcast():
+    starts = np.array(["2023-01-31", "2024-02-29"], "datetime64[D]")
+    days = time.renewal_days(starts[:, None], time.period("year"), np.arange(3))
+    assert days.astype(str).tolist() == [
+        ["2023-01-31", "2024-01-31", "2025-01-31"],
+        ["2024-02-29", "2025-02-28", "2026-02-28"],
+    ]
+    assert time.renewals_until(starts, time.period("month"), np.datetime64("2024-02-29")).tolist() == [13, 0]

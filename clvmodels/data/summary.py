@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike, NDArray
 
 from clvmodels import schema, time
-from clvmodels.errors import DataError, counted, examples
-
-if TYPE_CHECKING:
-    from clvmodels.data.transactions import Transactions
-
-# What a table of segments calls the customers without a value, and all customers.
-MISSING, ALL = "(missing)", "all"
-
-# Kinds of values, as pandas names them, that can be compared and written to every file.
-_NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "boolean"}
-_KINDS = {"string", "date", "datetime", "datetime64", "empty"} | _NUMBERS
-
+from clvmodels.data.customers import Customers, indexed
 
 @dataclass(frozen=True, eq=False)
-class Segments:
-    """Customers by the value of a column.
-
-    Parameters
-    ----------
-    name : str
-        The column.
-    labels : list
-        Its values in their order, those of a category in that of its categories; last, where there are customers
-        without one, "(missing)".
-    codes : ndarray of int, (N,)
-        Each customer's number in `labels`.
-    """
-
-    name: str
-    labels: list[Hashable]
-    codes: NDArray[np.intp]
-
-    def sums(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Sum of the customers' values in each segment."""
-        return np.bincount(self.codes, np.asarray(values, float), minlength=len(self.labels)).astype(float)
-
-
-@dataclass(frozen=True, eq=False)
-class Summary:
+class Summary(Customers):
     """What the models need to know of each customer.
 
     `Transactions.summary` makes one from a log; a frame that is already summarised (as lifetimes and pymc-marketing
@@ -81,101 +43,26 @@ class Summary:
     Summary of 2 customers in weeks: 1 with a repeat purchase
     """
 
-    table: pd.DataFrame
-    unit: str
-    observation_start: pd.Timestamp | None = None
-    observation_end: pd.Timestamp | None = None
-    source: Transactions | None = field(default=None, repr=False)
-    attributes: tuple[str, ...] = ()
+    own_columns: ClassVar = schema.SUMMARY
+    called: ClassVar = "the summary"
+    made_by: ClassVar = "Transactions"
 
     def __post_init__(self) -> None:
         time.unit_days(self.unit)
-        table = self.table
-        if "customer_id" in table.columns:
-            table = table.set_index("customer_id")
-        if table.index.hasnans:
-            raise DataError(f"the customer's id is missing in {counted(int(np.sum(table.index.isna())), 'row')}")
+        table = indexed(self.table)
         schema.check_summary(table)
-        check_attributes(self.attributes)
         counts = ["frequency", *table.columns.intersection(["n_transactions", "n_orders"])]
         kinds = dict.fromkeys(counts, np.dtype(np.int64)) | dict.fromkeys(["recency", "T"], np.dtype(float))
-        table = table.astype({name: kind for name, kind in kinds.items() if table[name].dtype != kind})
-        object.__setattr__(self, "table", table)
-        object.__setattr__(self, "attributes", tuple(self.attributes))
-        for name in self.attributes:
-            self.attribute(name)
-        for name in ("observation_start", "observation_end"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, time.day(getattr(self, name), name))
-        start, end = self.observation_start, self.observation_end
-        if start is not None and end is not None and end < start:
-            raise DataError(f"observation_end {end:%Y-%m-%d} is before observation_start {start:%Y-%m-%d}")
+        self._settle(table.astype({name: kind for name, kind in kinds.items() if table[name].dtype != kind}))
 
-    def attribute(self, name: str) -> pd.Series:
-        """A column of the table that is not one of `clvmodels.schema.SUMMARY`.
-
-        Raises
-        ------
-        DataError
-            If there is none of this name, or its values are not all text, all numbers or all dates.
-        """
-        if not isinstance(name, str):
-            raise ValueError(f"an attribute is the name of one column; got {name!r}")
-        known = [column for column in self.table.columns if column not in schema.SUMMARY]
-        if name not in known:
-            they = f"it has {examples(map(repr, known), limit=20)}" if known else "it has none"
-            raise DataError(
-                f"the summary has no attribute {name!r}, {they}; name the columns that describe customers in "
-                "Transactions(attributes=)"
-            )
-        column = self.table[name]
-        categories = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
-        if (kind := pd.api.types.infer_dtype(categories, skipna=True)) not in _KINDS:
-            raise DataError(f"attribute {name!r} holds {kind} values, not text, numbers or dates; turn them into text")
-        return column
-
-    def segments(self, by: str) -> Segments:
-        """The customers by the value of an attribute.
-
-        Raises
-        ------
-        DataError
-            As `attribute`, and if a value has a name that tables of segments need for their own rows.
-        """
-        codes, values = pd.factorize(self.attribute(by))
-        order = pd.Index(values).argsort()
-        labels: list[Hashable] = pd.Index(values)[order].tolist()
-        for label in (MISSING, ALL):
-            if label in labels:
-                raise DataError(
-                    f"attribute {by!r} has the value {label!r}, which is what a table of segments calls "
-                    f"{'customers without a value' if label == MISSING else 'all customers'}; rename it"
-                )
-        ranks = np.empty(len(order) + 1, np.intp)
-        ranks[order] = np.arange(len(order))
-        ranks[-1] = len(order)  # the code of a missing value is -1
-        return Segments(by, [*labels, MISSING] if (codes < 0).any() else labels, ranks[codes])
-
-    def __len__(self) -> int:
-        return len(self.table)
+    @property
+    def covered(self) -> float:
+        """How long the data are, in the unit: the days of the log or, where they are not known, the largest T."""
+        if self.observation_start is not None and self.observation_end is not None:
+            return (self.observation_end - self.observation_start).days / time.unit_days(self.unit)
+        return float(self.table["T"].max())
 
     def __repr__(self) -> str:
         repeaters = int((self.table["frequency"] > 0).sum())
         until = f" until {self.observation_end:%Y-%m-%d}" if self.observation_end is not None else ""
         return f"Summary of {len(self):,} customers in {self.unit}s{until}: {repeaters:,} with a repeat purchase"
-
-
-def check_attributes(names: Sequence[str]) -> None:
-    """Refuse names of attributes that a table of customers could not hold beside its own columns."""
-    if isinstance(names, str):
-        raise ValueError(f"attributes must be a list of columns; got {names!r}")
-    seen: set[str] = set()
-    for name in names:
-        if name in schema.SUMMARY or name == "customer_id":
-            raise DataError(f"attribute {name!r} has the name of a column of the summary; rename it")
-        # Databases do not tell capitals from small letters.
-        if (small := str(name).lower()) in schema.PREDICTED:
-            raise DataError(f"attribute {name!r} has the name of a predicted column; rename it")
-        if small in seen:
-            raise DataError(f"attribute {name!r} is named twice; capitals are not told from small letters")
-        seen.add(small)

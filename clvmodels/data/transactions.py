@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from clvmodels import time
+from clvmodels import schema, time
 from clvmodels.data import choice, numbers, sql
 from clvmodels.data.audit import BUDDHIST, Audit, audited, buddhist_lines, is_buddhist, lost_share, remedy
 from clvmodels.data.purchases import Found, collect, dates, day_number
 from clvmodels.data.reader import Reader
 from clvmodels.data.sql import Status
-from clvmodels.data.summary import Summary, check_attributes
+from clvmodels.data.customers import check_attributes
+from clvmodels.data.summary import Summary
 from clvmodels.errors import DataError, DataWarning, brief, counted, examples
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ class Transactions:
         self.options = {name: given for name, given in locals().items() if name not in ("self", "source")}
         _check_choice(refunds, "refunds", get_args(Refunds))
         _check_choice(bad_rows, "bad_rows", get_args(BadRows))
-        check_attributes(attributes)
+        check_attributes(attributes, schema.SUMMARY, "the summary")
         values = (value,) if isinstance(value, str) else value or ()
         if not isinstance(values, (tuple, list)) or (value is not None and len(values) not in (1, 2)):
             raise ValueError(f"value must be a column or a pair (quantity, price); got {value!r}")

@@ -7,26 +7,28 @@ import functools
 import hashlib
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from clvmodels.data.customers import Customers
 from clvmodels.data.summary import Summary
 from clvmodels.draws import Parameters, check_seed, generator, new_seed
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import laplace, likelihood
 from clvmodels.params import Coordinates, Param, Prior, prior_name
-from clvmodels.time import unit_days
 
 Method = Literal["ml", "map", "laplace"]
 METHODS: tuple[Method, ...] = ("ml", "map", "laplace")
 CONFIDENCE = 0.95
 CHECKS = 100  # data sets that a plot simulates
+
+Kind = TypeVar("Kind", bound=Customers)
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Rows:
     inverse: NDArray
 
     @classmethod
-    def distinct(cls, *columns: NDArray) -> Self:
-        """Reduce columns of equal length to their distinct rows.
+    def distinct(cls, *columns: NDArray, weights: NDArray | None = None) -> Self:
+        """Reduce columns of equal length to their distinct rows; of rows that have weights, these are summed.
 
         >>> rows = Rows.distinct(np.array([1.0, 0.0, 1.0]), np.array([5.0, 0.0, 5.0]))
         >>> rows.columns[0], rows.weights, rows.inverse
@@ -63,8 +65,8 @@ class Rows:
         number = np.cumsum(is_new) - 1
         inverse = np.empty(len(order), np.intp)
         inverse[order] = number
-        weights = np.bincount(number).astype(float)
-        return cls(tuple(column[order[is_new]] for column in columns), weights, inverse)
+        sums = np.bincount(number, None if weights is None else weights[order]).astype(float)
+        return cls(tuple(column[order[is_new]] for column in columns), sums, inverse)
 
     def hash(self, unit: str) -> str:
         """Hash of the distinct rows, their weights and the unit of time."""
@@ -86,9 +88,10 @@ class Origin:
     observation_start, observation_end : Timestamp, optional
         First day of the log and last day observed.
     covered : float
-        How long the data are, in the unit: the days between these two or, where they are not known, the largest T.
+        How long the data are, in the unit: of a shop the days between these two or, where they are not known, the
+        largest T; of contracts the longest tenure.
     log : dict, optional
-        How the log was read: the options of `clvmodels.Transactions`.
+        How the log was read: the options of `clvmodels.Transactions` or `clvmodels.Subscriptions`.
     """
 
     unit: str
@@ -99,16 +102,19 @@ class Origin:
     log: Mapping[str, Any] | None
 
     @classmethod
-    def of(cls, data: Summary) -> Self:
-        """What is kept of a summary."""
-        start, end = data.observation_start, data.observation_end
-        covered = float(data.table["T"].max())
-        if start is not None and end is not None:
-            covered = (end - start).days / unit_days(data.unit)
-        return cls(data.unit, len(data), start, end, covered, None if data.source is None else data.source.options)
+    def of(cls, data: Customers) -> Self:
+        """What is kept of the training data."""
+        return cls(
+            data.unit,
+            data.number,
+            data.observation_start,
+            data.observation_end,
+            data.covered,
+            None if data.source is None else data.source.options,
+        )
 
 
-def checked_summary(data: Summary) -> Summary:
+def checked_summary(data: Any) -> Summary:
     """The data, if they are a summary."""
     if not isinstance(data, Summary):
         raise DataError(
@@ -118,11 +124,16 @@ def checked_summary(data: Summary) -> Summary:
     return data
 
 
-def summary_or_training(data: Summary | None, training: Summary | None) -> Summary:
-    """The data, if they are a summary; the training data where none are given."""
+def given_or_training(data: Any, training: Kind | None, checked: Callable[[Any], Kind]) -> Kind:
+    """The data, if they are of the right kind; the training data where none are given."""
     if data is None and training is None:
-        raise DataError("a loaded fit has no customers of its own; give it a summary, as in fit.predict(data, ...)")
-    return checked_summary(training if data is None else data)  # type: ignore[arg-type]
+        raise DataError("a loaded fit has no customers of its own; give it some, as in fit.predict(data, ...)")
+    return checked(training if data is None else data)
+
+
+def summary_or_training(data: Summary | None, training: Summary | None) -> Summary:
+    """The summary, or that of the training."""
+    return given_or_training(data, training, checked_summary)
 
 
 def check_kind(kind: str, *known: str) -> None:
@@ -155,7 +166,7 @@ class Specification:
 
 
 class Model(Specification):
-    """A model of the transaction or the spend family.
+    """A model of the transaction, the spend or the survival family.
 
     A model declares its `params` and gives its formulas as static methods: pure functions of data and named
     parameters that broadcast draws (S, 1) against customers (N,). Fitting and predicting are inherited.
@@ -190,8 +201,13 @@ class Model(Specification):
         """Log-likelihood of each row, given by the model's file."""
         raise TypeError(f"{cls.__name__} gives no log_likelihood")
 
-    def arrays(self, data: Summary) -> tuple[NDArray[np.float64], ...]:
-        """The summary's columns that the formulas take, in their order, each (N,)."""
+    @staticmethod
+    def checked(data: Any) -> Customers:
+        """The data, if they are of the kind that the family is fitted to."""
+        return checked_summary(data)
+
+    def arrays(self, data: Any) -> tuple[NDArray[np.float64], ...]:
+        """The columns that the formulas take, in their order, each (N,)."""
         missing = [name for name in self.columns if name not in data.table.columns]
         if missing:
             money = {"monetary_value", "first_value"}.intersection(missing)
@@ -199,7 +215,7 @@ class Model(Specification):
             raise DataError(f"{type(self).__name__} needs the column {', '.join(map(repr, missing))}{advice}")
         return tuple(data.table[name].to_numpy(float) for name in self.columns)
 
-    def fit_rows(self, data: Summary) -> Rows:
+    def fit_rows(self, data: Any) -> Rows:
         """Distinct rows that the likelihood is made of; raises or warns where the data cannot carry a fit."""
         raise TypeError(f"{type(self).__name__} belongs to no family")
 
@@ -207,12 +223,13 @@ class Model(Specification):
         """The data's own unit of time or money."""
         raise TypeError(f"{type(self).__name__} belongs to no family")
 
-    def fit(self, data: Summary, method: Method = "ml", seed: int | None = None, *, draws: int = 1000) -> Fit:
+    def fit(self, data: Any, method: Method = "ml", seed: int | None = None, *, draws: int = 1000) -> Fit:
         """Estimate the parameters.
 
         Parameters
         ----------
-        data : Summary
+        data : Summary or Durations
+            What the family is fitted to.
         method : {"ml", "map", "laplace"}
             Maximum likelihood; the mode of the posterior in log-parameters; or draws from that posterior: Student-t
             proposals around its mode, Pareto-smoothed importance weights, resampled.
@@ -238,7 +255,7 @@ class Model(Specification):
         ConvergenceWarning
             If the search did not end at an optimum, or the data leave a direction of the parameters open.
         """
-        checked_summary(data)
+        self.checked(data)
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
         if not (isinstance(draws, (int, np.integer)) and draws >= 100):
@@ -316,7 +333,7 @@ class Fit:
         Hash of what the likelihood saw: the distinct rows, their weights and the unit of time.
     distinct_rows : int
         How many they are.
-    data : Summary or None
+    data : Summary or Durations or None
         The training data. A loaded fit has none: customers are not saved.
     rows : Rows or None
         What the likelihood saw; none, as the data.
@@ -336,7 +353,7 @@ class Fit:
     origin: Origin
     data_hash: str
     distinct_rows: int
-    data: Summary | None = None
+    data: Any = None
     rows: Rows | None = None
     saved_posterior: Self | str | None = None
 
@@ -359,7 +376,7 @@ class Fit:
         For ml and map the estimate is the optimum, the error that of the delta method, the interval symmetric in the
         logarithm. For laplace they are mean, standard deviation and quantiles of the draws.
         """
-        names = [param.name for param in self.model.params]
+        names = [param.name for param in self.coordinates.params]
         tail = (1 - CONFIDENCE) / 2
         if self.sampling is not None:
             values = np.column_stack([self.parameter_draws[name][:, 0] for name in names])
@@ -378,17 +395,17 @@ class Fit:
 
     def summary(self) -> pd.DataFrame:
         """The parameters with what each says about customers."""
-        return self.parameters.assign(meaning=[param.meaning for param in self.model.params])
+        return self.parameters.assign(meaning=[param.meaning for param in self.coordinates.params])
 
     @property
     def aic(self) -> float:
         """Akaike's information criterion, 2 k - 2 log-likelihood."""
-        return 2 * len(self.model.params) - 2 * self.log_likelihood
+        return 2 * len(self.coordinates.params) - 2 * self.log_likelihood
 
     @property
     def bic(self) -> float:
         """Schwarz's criterion, k log(customers) - 2 log-likelihood, over all customers of the data."""
-        return len(self.model.params) * float(np.log(self.origin.customers)) - 2 * self.log_likelihood
+        return len(self.coordinates.params) * float(np.log(self.origin.customers)) - 2 * self.log_likelihood
 
     @property
     def diagnostics(self) -> dict[str, Any]:

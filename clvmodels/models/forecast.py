@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from clvmodels import schema
-from clvmodels.data.summary import ALL, Segments, Summary
+from clvmodels.data.customers import ALL, Segments
+from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks, check_interval, check_seed, generator, summarise
 from clvmodels.errors import AssumptionWarning, DataError, counted
 from clvmodels.models.base import Origin, Rows, summary_or_training

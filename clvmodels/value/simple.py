@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from clvmodels.data.summary import ALL, Segments, Summary
+from clvmodels.data.customers import ALL, Segments
+from clvmodels.data.summary import Summary
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted, examples
 from clvmodels.models.base import Origin, Specification, checked_summary, summary_or_training
