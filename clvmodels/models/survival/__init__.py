@@ -1,1 +1,1 @@
-"""Models of how long customers stay."""
+"""Models of how long contracts last."""
