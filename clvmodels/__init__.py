@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clvmodels.errors import StaleDataError as StaleDataError
     from clvmodels.models.spend.gamma_gamma import GammaGamma as GammaGamma
     from clvmodels.models.survival.bdw import BdW as BdW
+    from clvmodels.models.survival.cox import Cox as Cox
     from clvmodels.models.survival.discrete_weibull import DiscreteWeibull as DiscreteWeibull
     from clvmodels.models.survival.geometric import ShiftedGeometric as ShiftedGeometric
     from clvmodels.models.survival.kaplan_meier import KaplanMeier as KaplanMeier
@@ -48,6 +49,7 @@ _HOME = {
     "BGNBD": "clvmodels.models.transactions.bgnbd",
     "GammaGamma": "clvmodels.models.spend.gamma_gamma",
     "BdW": "clvmodels.models.survival.bdw",
+    "Cox": "clvmodels.models.survival.cox",
     "DiscreteWeibull": "clvmodels.models.survival.discrete_weibull",
     "ShiftedGeometric": "clvmodels.models.survival.geometric",
     "KaplanMeier": "clvmodels.models.survival.kaplan_meier",
