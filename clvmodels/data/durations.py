@@ -197,9 +197,12 @@ class Durations(Customers):
         if not here.any():
             known = examples(map(repr, self.table["cause"].dropna().unique()), limit=10)
             raise DataError(f"no contract ended by cause {cause!r}; there are {known}")
-        table = self.table.assign(event=here.astype(int))
+        otherwise = (self.table["event"] == 1).to_numpy() & ~here
+        named = self.table["cause"].to_numpy(object)
+        unnamed = otherwise & self.table["cause"].isna().to_numpy()
+        table = self.table.assign(event=here.astype(int), cause=np.where(unnamed, MISSING, named))
         if "renewals" in table.columns:  # the periods paid are one more than the renewals completed
-            table["renewals"] -= (self.table["event"] == 1).to_numpy() & ~here
+            table["renewals"] -= otherwise
         return replace(self, table=table)
 
     def cumulative_incidence(self, clock: Literal["duration", "renewals"] | None = None) -> pd.DataFrame:

@@ -69,13 +69,13 @@ class Steps:
 
     def at(self, t: Array, draws: slice = slice(None)) -> Array:
         """Cumulative hazard (S, B) at times (B,) or (S, B)."""
-        hazard = self.hazard[draws]
+        hazard, t = self.hazard[draws], np.atleast_1d(t)
         number = np.searchsorted(self.time, t, side="right") - 1
         if number.ndim < 2:
             values = hazard[:, number]
         else:
             values = np.take_along_axis(np.broadcast_to(hazard, (len(number), len(self.time))), number, axis=1)
-        return np.where(np.asarray(t) <= self.last, values, np.nan)
+        return np.where(t <= self.last, values, np.nan)
 
     def reached(self, level: Array, draws: slice = slice(None)) -> Array:
         """When the cumulative hazard first is at least `level`, (S, B); infinite if not within what is known."""
