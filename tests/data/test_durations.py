@@ -80,7 +80,7 @@ def test_bad_tables_are_refused():
     assert len(clv.Durations(twice, "month")) == 3
     with pytest.raises(clv.DataError, match="a contract must have one row; customer and contract repeat for"):
         clv.Durations(twice.assign(contract=1), "month")
-    with pytest.raises(clv.DataError, match="a customer can have one active contract; there are more for 1 cust.*: a"):
+    with pytest.raises(clv.DataError, match=r"a customer can have one active contract; there are more for 1 cust.*: a"):
         clv.Durations(twice.assign(event=0), "month")
     with pytest.raises(ValueError, match="unknown unit 'quarter'"):
         clv.Durations(contracts(), "quarter")
