@@ -67,8 +67,11 @@ class LogLogistic(AcceleratedModel):
         scale, shape = (np.asarray(params[name], float) for name in ("scale", "shape"))
         log_survival = cls.log_survival(tenure, **params)
         power = 1 / np.where(shape > 1, shape, 2.0)
-        left = np.exp(np.maximum(log_survival, -600.0))
-        mean = scale * power * special.betainc(1 - power, power, left) * special.beta(1 - power, power) / left
+        left, gone = np.exp(np.maximum(log_survival, -600.0)), -np.expm1(log_survival)
+        share = np.where(  # of the whole beta function: by what is lacking where S is close to 1
+            gone < 0.5, special.betaincc(power, 1 - power, gone), special.betainc(1 - power, power, left)
+        )
+        mean = scale * power * share * special.beta(1 - power, power) / left
         # Further out S(t) is a power of t to the last digit.
         mean = np.where(log_survival > -600, mean, tenure * power / (1 - power))
         return np.where(shape > 1, mean, np.inf)[()]
