@@ -144,10 +144,11 @@ class SurvivalFit(Fit):
             params = self.customer_params(columns)
             values = [np.broadcast_to(formula(at, **params), (self.draw_count, len(data))).mean(axis=0) for at in times]
             return pd.DataFrame(dict(zip(times, values, strict=True)), index=data.table.index)
-        draws = formula(times, **self.parameter_draws)
+        draws = formula(times, **self.customer_params((times,)))
         frame = pd.DataFrame({name: draws.mean(axis=0)}, index=pd.Index(times, name="t"))
         if interval:
-            frame["lower"], frame["upper"] = summarise(formula(times, **self.posterior.parameter_draws), interval)
+            draws = formula(times, **self.posterior.customer_params((times,)))
+            frame["lower"], frame["upper"] = summarise(draws, interval)
         return frame
 
 
@@ -167,7 +168,7 @@ class SurvivalModel(Model):
     """
 
     clock: ClassVar[Clock]
-    results = SurvivalFit
+    results: ClassVar[type[SurvivalFit]] = SurvivalFit
     log_survival: Any
     log_hazard: Any
 
