@@ -78,11 +78,8 @@ class Durations(Customers):
         kinds |= dict.fromkeys(["duration", "entry", "weight", "value"], np.dtype(float))
         present = table.columns.intersection(list(kinds))
         table = table.astype({name: kinds[name] for name in present if table[name].dtype != kinds[name]})
-        self._settle(table[[*table.columns.intersection(list(schema.DURATIONS)), *self._others(table)]])
-
-    @staticmethod
-    def _others(table: pd.DataFrame) -> list[Any]:
-        return [name for name in table.columns if name not in schema.DURATIONS]
+        own = [name for name in schema.DURATIONS if name in table.columns]
+        self._settle(table[[*own, *table.columns.drop(own)]])
 
     @classmethod
     def from_survivors(cls, survivors: Any, unit: str = "year") -> Self:

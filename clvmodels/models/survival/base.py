@@ -19,7 +19,8 @@ from clvmodels.ops import log1mexp, maximum, where
 from clvmodels.params import Prior
 
 _LONGEST = 1e300  # times are searched for up to here; beyond, a customer never leaves
-_NEVER = 745.0  # -log of the smallest survival that is told from 0
+_DEEP = 40.0  # -log of a survival below which no horizon is too long
+_FAR = 200.0  # the log of the time up to which integrals are taken
 _TERMS = 100  # of a sum over renewals that are added one by one, before the rest is an integral
 
 
@@ -148,10 +149,11 @@ class SurvivalFit(Fit):
             params = self.customer_params(columns)
             values = [np.broadcast_to(formula(at, **params), (self.draw_count, len(data))).mean(axis=0) for at in times]
             return pd.DataFrame(dict(zip(times, values, strict=True)), index=data.table.index)
-        draws = formula(times, **self.parameter_draws)
+        draws = formula(times, **self.customer_params((times,)))
         frame = pd.DataFrame({name: draws.mean(axis=0)}, index=pd.Index(times, name="t"))
         if interval:
-            frame["lower"], frame["upper"] = summarise(formula(times, **self.posterior.parameter_draws), interval)
+            draws = formula(times, **self.posterior.customer_params((times,)))
+            frame["lower"], frame["upper"] = summarise(draws, interval)
         return frame
 
 
@@ -171,7 +173,7 @@ class SurvivalModel(Model):
     """
 
     clock: ClassVar[Clock]
-    results = SurvivalFit
+    results: ClassVar[type[SurvivalFit]] = SurvivalFit
     log_survival: Any
     log_hazard: Any
 
@@ -362,10 +364,9 @@ class SurvivalModel(Model):
         distributed: whatever the scale of the model, the integrand then falls like e^-x.
         """
         start = cls.log_survival(tenure, **params)
-        with np.errstate(invalid="ignore"):
-            reach = -(cls.log_survival(tenure + horizon, **params) - start) if horizon != math.inf else math.inf
-        reach = np.minimum(reach, _NEVER)
-        top = np.minimum(reach, 60.0)
+        finite = horizon != math.inf
+        reach = start - cls.log_survival(tenure + horizon, **params) if finite else np.full(np.shape(start), math.inf)
+        top = np.minimum(reach, _DEEP)
         total = np.zeros(np.shape(top))
         step = 0.125
         for node in np.arange(-4.0, 4.0 + step / 2, step):  # tanh-sinh
@@ -374,7 +375,12 @@ class SurvivalModel(Model):
             at = top * share
             residual = np.maximum(cls.inverse_log_survival(start - at, **params) - tenure, 0.0)
             total = total + weight * top * residual * np.exp(-at)
-        return np.asarray(total + (horizon * np.exp(-reach) if horizon != math.inf else 0.0))[()]
+        if finite:
+            return np.asarray(total + horizon * np.exp(-top))[()]
+        # What outlives that counts only where the tail is heavy, and there it is smooth.
+        last = cls.inverse_log_survival(start - _DEEP, **params)
+        beyond = _to_infinity(lambda u: np.exp(cls.log_survival(last + u, **params) - start))
+        return np.asarray(total + (last - tenure) * math.exp(-_DEEP) + beyond)[()]
 
     @classmethod
     def _discounted_periods(
@@ -404,7 +410,7 @@ class SurvivalModel(Model):
 
 
 def _to_infinity(term: Any) -> NDArray[np.float64]:
-    """The integral of a falling function over (0, infinity); infinite where its tail does not end before e^700."""
+    """The integral of a falling function over (0, infinity), which may be infinite."""
     step, fold = 0.125, 3.0
 
     def at(y: float) -> NDArray[np.float64]:
@@ -413,15 +419,16 @@ def _to_infinity(term: Any) -> NDArray[np.float64]:
         u = math.exp(y - inner)
         return np.asarray(step * u * (1 + inner) * term(u))
 
-    total, y = at(0.0), 0.0
-    while y > -8.0:
-        y -= step
-        total = total + at(y)
-    y, added = 0.0, total
-    while y < 690.0:
-        y += step
-        added = at(y)
-        total = total + added
-        if (added <= 1e-17 * total).all():
-            return total
-    return np.where(added > 1e-12 * total, np.inf, total)
+    with np.errstate(over="ignore"):  # a power of the time may be infinite, where S is 0
+        total = last = at(0.0)
+        for y in np.arange(-step, -8.0, -step):
+            total = total + at(y)
+        for y in np.arange(step, _FAR, step):
+            before, last = last, at(y)
+            total = total + last
+            if (last <= 1e-17 * total).all():
+                return total
+    # So far out the tail is a power of u, and what is left a geometric sum.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(before > 0, last / before, 0.0)
+        return np.where(ratio < 1 - 1e-9, total + last * ratio / (1 - ratio), np.inf)
