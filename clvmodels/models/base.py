@@ -18,7 +18,7 @@ from scipy import stats
 
 from clvmodels.data.customers import Customers
 from clvmodels.data.summary import Summary
-from clvmodels.draws import Parameters, check_seed, generator, new_seed
+from clvmodels.draws import Parameters, check_draws, check_seed, generator, new_seed
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import laplace, likelihood
 from clvmodels.params import Coordinates, Param, Prior, prior_name
@@ -265,8 +265,7 @@ class Model(Specification):
         self.checked(data)
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
-        if not (isinstance(draws, (int, np.integer)) and draws >= 100):
-            raise ValueError(f"draws must be a whole number, at least 100; got {draws!r}")
+        check_draws(draws)
         rows = self.fit_rows(data)
         seed = new_seed() if seed is None else check_seed(seed)
         fit: Fit = self.results(

@@ -53,3 +53,31 @@ def counts_against_model(
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
     return ax
+
+
+def step_curve(
+    time: NDArray, survival: NDArray, lower: NDArray, upper: NDArray, *, title: str, xlabel: str, ax: Axes | None = None
+) -> Axes:
+    """Share of customers left after each tenure, in steps, with its limits as a band.
+
+    Parameters
+    ----------
+    time, survival, lower, upper : ndarray, (K,)
+        The curve from each time on; it begins at 1.
+    title, xlabel : str
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+    """
+    if ax is None:
+        from matplotlib import pyplot
+
+        _, ax = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    time = np.append(0.0, time)
+    survival, lower, upper = (np.append(1.0, values) for values in (survival, lower, upper))
+    ax.fill_between(time, lower, upper, step="post", color="#c6d4e1", linewidth=0, label="95 % limits")
+    ax.step(time, survival, where="post", color="#2f5d8a", label="Kaplan-Meier")
+    ax.set(title=title, xlabel=xlabel, ylabel="share left", xlim=(0, None), ylim=(0, 1))
+    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    return ax

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from clvmodels.data.durations import Durations, checked_durations
+from clvmodels.data.durations import ENTRY, Clock, Durations, checked_durations
 from clvmodels.draws import check_interval, summarise
-from clvmodels.errors import DataError, counted, examples
+from clvmodels.errors import AssumptionWarning, DataError, counted, examples
 from clvmodels.models.base import Fit, Model, Rows
 from clvmodels.ops import log1mexp, maximum, where
 from clvmodels.params import Prior
-
-Clock = Literal["duration", "renewals"]
-ENTRY: dict[Clock, str] = {"duration": "entry", "renewals": "entry_renewals"}
 
 _LONGEST = 1e300  # times are searched for up to here; beyond, a customer never leaves
 _DEEP = 40.0  # -log of a survival below which no horizon is too long
@@ -36,19 +34,26 @@ def survival_data(data: Any, model: str, clock: Clock) -> Durations:
             f"{model} needs the column {clock!r}, for it counts {other}; the durations have {clock_of(durations)!r}: "
             f"fit a model {kind}, or make the durations from Subscriptions, which gives both"
         )
-    if clock == "renewals" and len(durations.periods) > 1:
-        number = durations.table["period"].value_counts()
-        told = ", ".join(f"{period} ({number[period]:,})" for period in durations.periods)
-        raise DataError(
-            f"{model} counts renewals, and a renewal is not the same after another period: {told}; fit each apart, as "
-            f"in durations.select(period={durations.periods[0]!r}), or use a continuous model such as Weibull"
-        )
+    if clock == "renewals":
+        durations.check_one_period(model)
     return durations
 
 
 def clock_of(data: Durations) -> Clock:
     """The clock of durations that have one."""
     return "duration" if "duration" in data.table.columns else "renewals"
+
+
+def warn_of_cause(data: Durations, model: str) -> None:
+    """Say what a model assumes that is fitted to the endings of one cause."""
+    if data.only_cause is not None:
+        warnings.warn(
+            f"{model} is fitted to the endings by {data.only_cause}; the {int(data.ended_otherwise.sum()):,} by other "
+            "causes count as not seen: it assumes that causes are independent, and tells what would be if the others "
+            "were abolished; for value fit all endings, for shares see durations.cumulative_incidence()",
+            AssumptionWarning,
+            stacklevel=3,
+        )
 
 
 def check_endings(ends: NDArray, data: Durations, model: str, parameters: int) -> None:
@@ -193,6 +198,7 @@ class SurvivalModel(Model):
         """Distinct (tenure, event, entry); refuses data in which nobody left, or in which all left at once."""
         t, event, entry = self.arrays(data)
         check_endings(t[event == 1], data, type(self).__name__, len(self.params))
+        warn_of_cause(data, type(self).__name__)
         return Rows.distinct(t, event, entry, weights=data.weights)
 
     def scales(self, rows: Rows) -> dict[str, float]:
