@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from clvmodels.draws import BLOCK_CELLS, Parameters
+from clvmodels.draws import Parameters
 from clvmodels.errors import FitError
 from clvmodels.params import PRIOR_SD, Coordinates
 
 _STEP = 2e-3  # of the difference quotients, in log-parameters
+_CELLS = 100_000  # points times rows computed at once: as many as stay in a processor's cache
 _FLAT = 1e-4  # curvature below which a direction counts as flat: a standard error of 100 in log-parameters
 
 
@@ -59,7 +60,7 @@ class Target:
         """Log-likelihood (S, rows) at u less that at the centre, block after block of rows."""
         values = self.coordinates.to_values(u)
         here = self.coordinates.to_values(centre) if centre is not None else None
-        size = max(1, BLOCK_CELLS // len(u))
+        size = max(1, _CELLS // len(u))
         for start in range(0, len(self.weights), size):
             rows = slice(start, start + size)
             with np.errstate(all="ignore"):  # a proposal far out may overflow; it is then refused as minus infinity

@@ -197,9 +197,11 @@ class Model(Specification):
         check_priors(type(self).__name__, self.priors, self.params)
 
     def __repr__(self) -> str:
-        priors = ", ".join(f"{name!r}: {prior_name(prior)}" for name, prior in self.priors.items())
-        options = self.options() | {"priors": f"{{{priors}}}" if priors else ""}
-        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in options.items() if value)})"
+        options = {name: repr(value) for name, value in self.options().items() if value}
+        if self.priors:
+            priors = ", ".join(f"{name!r}: {prior_name(prior)}" for name, prior in self.priors.items())
+            options["priors"] = f"{{{priors}}}"
+        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in options.items())})"
 
     @classmethod
     def log_likelihood(cls, *columns: Any, **params: Any) -> Any:

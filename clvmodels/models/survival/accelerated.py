@@ -8,6 +8,7 @@ Kalbfleisch & Prentice (2002), The Statistical Analysis of Failure Time Data, 2n
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clvmodels.errors import DataError, counted
+from clvmodels.errors import DataError, DataWarning, counted
 from clvmodels.inference import likelihood
 from clvmodels.models.base import Method, Rows, check_priors
-from clvmodels.models.survival.base import SurvivalFit, SurvivalModel
+from clvmodels.models.survival.base import SurvivalFit, SurvivalModel, check_endings
 from clvmodels.models.survival.design import Design, checked
 from clvmodels.params import Coordinates, Param, Prior
 
@@ -80,21 +81,34 @@ class AcceleratedModel(SurvivalModel):
 
     def fit_rows(self, data: Any) -> Rows:
         """Distinct (tenure, event, entry, covariates); refuses data that cannot carry as many parameters."""
-        rows = super().fit_rows(data)
         if self.covariates is None:
-            return rows
+            return super().fit_rows(data)
+        t, event, entry = self.arrays(data)
+        check_endings(t[event == 1], data, type(self).__name__, len(self.params))
         design = Design.of(self.covariates, data.table, data.weights)
+        matrix = design.matrix(data.table)
+        self._check_covariates(design, matrix[event == 1], matrix)
+        rows = Rows.distinct(t, event, entry, *matrix.T, weights=data.weights)
+        return DesignRows(rows.columns, rows.weights, rows.inverse, design)
+
+    def _check_covariates(self, design: Design, ended: NDArray, matrix: NDArray) -> None:
+        """Refuse more covariates than endings; warn of one that has no finite coefficient."""
+        model = type(self).__name__
         for name in design.names:
             if name in (param.name for param in self.params):
-                raise DataError(f"covariate {name!r} has the name of a parameter of {type(self).__name__}; rename it")
-        t, event, entry = self.arrays(data)
-        ended = int((event == 1).sum())
-        if len(design.names) > ended:
-            raise DataError(
-                f"{counted(ended, 'ending')} cannot carry {counted(len(design.names), 'covariate')}; leave some out"
-            )
-        columns = Rows.distinct(t, event, entry, *design.matrix(data.table).T, weights=data.weights)
-        return DesignRows(columns.columns, columns.weights, columns.inverse, design)
+                raise DataError(f"covariate {name!r} has the name of a parameter of {model}; rename it")
+        if len(design.names) > len(ended):
+            numbers = f"{counted(len(ended), 'ending')} cannot carry {counted(len(design.names), 'covariate')}"
+            raise DataError(f"{numbers}; leave some out")
+        for i, name in enumerate(design.names):
+            value, column = ended[0, i], matrix[:, i]
+            if (ended[:, i] == value).all() and value in (column.min(), column.max()):
+                warnings.warn(  # nothing keeps the others from lasting for ever
+                    f"{model}: every contract that ended has {name} = {value + design.means[i]:.10g}, so the data do "
+                    "not say how much longer the others last; leave it out, or give its coefficient a prior",
+                    DataWarning,
+                    stacklevel=4,
+                )
 
     def coordinates(self, rows: Rows) -> Coordinates:
         """The parameters and the coefficients, each in units of the spread of its covariate."""

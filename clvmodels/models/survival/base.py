@@ -242,9 +242,11 @@ class SurvivalModel(Model):
         """Log-likelihood of each contract: of its end at t, or of lasting longer, given that it lasted to the entry."""
         if cls.clock == "duration":
             ended = where(event == 1, cls.log_hazard(where(event == 1, t, 1.0), **params), 0.0)
-            return ended + cls.log_survival(t, **params) - cls.log_survival(entry, **params)
+            lasted = ended + cls.log_survival(t, **params)
+            return lasted if _all_from_the_start(entry) else lasted - cls.log_survival(entry, **params)
         ended = where(event == 1, log1mexp(cls.log_retention(maximum(t, 1), **params)), 0.0)
-        return ended + cls.log_survival(t - event, **params) - cls.log_survival(entry, **params)
+        lasted = ended + cls.log_survival(t - event, **params)
+        return lasted if _all_from_the_start(entry) else lasted - cls.log_survival(entry, **params)
 
     @classmethod
     def log_retention(cls, t: Any, **params: Any) -> Any:
@@ -437,6 +439,11 @@ class SurvivalModel(Model):
 
         total = total + rest(float(_TERMS))
         return np.asarray(total if periods == math.inf else total - rest(float(periods)))[()]
+
+
+def _all_from_the_start(entry: Any) -> bool:
+    """Whether no contract was seen late: the survival to the entry is 1 then."""
+    return isinstance(entry, np.ndarray) and not entry.any()
 
 
 def _to_infinity(term: Any) -> NDArray[np.float64]:
