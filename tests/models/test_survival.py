@@ -339,7 +339,7 @@ def contracts(**columns):
         (
             SBG,
             {"period": ["month", "month", "month", "year", "year"]},
-            r"not the same after another period: month \(3\), year \(2\); fit each .* \.select\(period=.month.\)",
+            r"not the same after another period: month \(3\), year \(2\); fit each .*select\(period='month'\)",
         ),
     ],
 )
