@@ -10,10 +10,15 @@ import sys
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 # Above this count the logs of a rising factorial are not summed one by one.
 _SUMMED_UP_TO = 20_000
+
+# Where Stirling's series with five terms is exact to the last digit.
+_STIRLING = 20.0
+_LOG_2 = 0.6931471805599453
 
 
 def _tensors(*values: Any) -> Any:
@@ -60,6 +65,52 @@ def gammaln(value: Any) -> Any:
     """Logarithm of the gamma function."""
     tensor = _tensors(value)
     return tensor.gammaln(value) if tensor else special.gammaln(value)
+
+
+def exp(value: Any) -> Any:
+    """Exponential function."""
+    tensor = _tensors(value)
+    return tensor.exp(value) if tensor else np.exp(value)
+
+
+def log1mexp(value: Any) -> Any:
+    """log(1 - exp(value)) for negative values, exact for small and for large ones."""
+    tensor = _tensors(value)
+    if tensor:
+        return tensor.log1mexp(value)
+    value = np.asarray(value, float)
+    with np.errstate(divide="ignore"):  # minus infinity at 0
+        return np.where(value > -_LOG_2, np.log(-np.expm1(np.minimum(value, 0.0))), np.log1p(-np.exp(value)))[()]
+
+
+def log_beta_ratio(a: Any, b: Any, z: Any) -> Any:
+    """log[B(a, b + z) / B(a, b)]: the mean of (1 - p)^z over a Beta(a, b) distributed p.
+
+    On arrays the gamma functions are taken in the pairs that lie closest, so that large arguments do not cancel.
+
+    >>> bool(np.isclose(log_beta_ratio(1.0, 2.0, 3.0), np.log(2 / 5)))
+    True
+    """
+    if _tensors(a, b, z):
+        return gammaln(b + z) - gammaln(b) - gammaln(a + b + z) + gammaln(a + b)
+    small, large = np.minimum(a, z), np.maximum(a, z)  # the ratio is symmetric in both
+    return _log_gamma_ratio(b, small) - _log_gamma_ratio(b + large, small)
+
+
+def _log_gamma_ratio(start: Any, step: Any) -> NDArray[np.float64]:
+    """gammaln(start + step) - gammaln(start), by the difference of Stirling's series where `start` is large."""
+    start, step = np.broadcast_arrays(np.asarray(start, float), np.asarray(step, float))
+    at = np.maximum(start, _STIRLING)
+    series = (at - 0.5) * np.log1p(step / at) + step * (np.log(at + step) - 1) + _stirling(at + step) - _stirling(at)
+    return np.where(start < _STIRLING, special.gammaln(start + step) - special.gammaln(start), series)
+
+
+def _stirling(value: NDArray) -> NDArray[np.float64]:
+    """The series of gammaln(value) behind (value - 1/2) log(value) - value + log(2 pi) / 2."""
+    square = value**-2.0
+    return np.asarray(
+        (1 / 12 + square * (-1 / 360 + square * (1 / 1260 + square * (-1 / 1680 + square / 1188)))) / value
+    )
 
 
 def maximum(first: Any, second: Any) -> Any:

@@ -2,8 +2,8 @@
 
 All fitting, approximating and sampling is done in a coordinate u on the real line, in time and money scaled by the data
 (mean T, mean spend): the unit of the data then never decides whether a fit converges or what a prior means. It is
-log(value - lower) for a parameter above a bound, the logit for one between 0 and 1, and the value itself for one without
-bounds.
+log(value - lower) for a parameter above a bound, the logit for one between two bounds, and the value itself for one
+without bounds.
 """
 
 from __future__ import annotations
@@ -108,15 +108,12 @@ class Coordinates:
 
     def to_values(self, u: NDArray) -> dict[str, NDArray]:
         """Parameters in the user's units, each (S, 1), from coordinates (S, k)."""
-        return {
-            param.name: self._scale(param) * param.from_line(u[:, [i]]) for i, param in enumerate(self.params)
-        }
+        return {param.name: self._scale(param) * param.from_line(u[:, [i]]) for i, param in enumerate(self.params)}
 
     def to_u(self, values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         """Coordinates (S, k) from parameters in the user's units."""
         columns = [
-            param.to_line(np.ravel(np.asarray(values[param.name], float)) / self._scale(param))
-            for param in self.params
+            param.to_line(np.ravel(np.asarray(values[param.name], float)) / self._scale(param)) for param in self.params
         ]
         return np.stack(columns, axis=-1)
 

@@ -19,10 +19,10 @@ import pandas as pd
 from clvmodels import schema, time
 from clvmodels.data import choice, numbers, sql
 from clvmodels.data.audit import BUDDHIST, Audit, audited, buddhist_lines, is_buddhist, lost_share, remedy
+from clvmodels.data.customers import check_attributes
 from clvmodels.data.purchases import Found, collect, dates, day_number
 from clvmodels.data.reader import Reader
 from clvmodels.data.sql import Status
-from clvmodels.data.customers import check_attributes
 from clvmodels.data.summary import Summary
 from clvmodels.errors import DataError, DataWarning, brief, counted, examples
 
