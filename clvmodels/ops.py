@@ -10,7 +10,6 @@ import sys
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 # Above this count the logs of a rising factorial are not summed one by one.
@@ -86,31 +85,35 @@ def log1mexp(value: Any) -> Any:
 def log_beta_ratio(a: Any, b: Any, z: Any) -> Any:
     """log[B(a, b + z) / B(a, b)]: the mean of (1 - p)^z over a Beta(a, b) distributed p.
 
-    On arrays the gamma functions are taken in the pairs that lie closest, so that large arguments do not cancel.
+    The gamma functions are taken in the pairs that lie closest, so that large arguments do not cancel.
 
     >>> bool(np.isclose(log_beta_ratio(1.0, 2.0, 3.0), np.log(2 / 5)))
     True
     """
-    if _tensors(a, b, z):
-        return gammaln(b + z) - gammaln(b) - gammaln(a + b + z) + gammaln(a + b)
-    small, large = np.minimum(a, z), np.maximum(a, z)  # the ratio is symmetric in both
+    small, large = minimum(a, z), maximum(a, z)  # the ratio is symmetric in both
     return _log_gamma_ratio(b, small) - _log_gamma_ratio(b + large, small)
 
 
-def _log_gamma_ratio(start: Any, step: Any) -> NDArray[np.float64]:
+def _log_gamma_ratio(start: Any, step: Any) -> Any:
     """gammaln(start + step) - gammaln(start), by the difference of Stirling's series where `start` is large."""
-    start, step = np.broadcast_arrays(np.asarray(start, float), np.asarray(step, float))
-    at = np.maximum(start, _STIRLING)
-    series = (at - 0.5) * np.log1p(step / at) + step * (np.log(at + step) - 1) + _stirling(at + step) - _stirling(at)
-    return np.where(start < _STIRLING, special.gammaln(start + step) - special.gammaln(start), series)
+    at = maximum(start, _STIRLING)
+    series = (at - 0.5) * log1p(step / at) + step * (log(at + step) - 1) + _stirling(at + step) - _stirling(at)
+    near = minimum(start, _STIRLING)  # where the series is taken, gammaln need not be exact but finite
+    return where(start < _STIRLING, gammaln(near + step) - gammaln(near), series)
 
 
-def _stirling(value: NDArray) -> NDArray[np.float64]:
+def _stirling(value: Any) -> Any:
     """The series of gammaln(value) behind (value - 1/2) log(value) - value + log(2 pi) / 2."""
     square = value**-2.0
     return np.asarray(
         (1 / 12 + square * (-1 / 360 + square * (1 / 1260 + square * (-1 / 1680 + square / 1188)))) / value
     )
+
+
+def minimum(first: Any, second: Any) -> Any:
+    """The smaller of two values."""
+    tensor = _tensors(first, second)
+    return tensor.minimum(first, second) if tensor else np.minimum(first, second)
 
 
 def maximum(first: Any, second: Any) -> Any:
