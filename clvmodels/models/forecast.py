@@ -20,11 +20,12 @@ from scipy import sparse
 
 from clvmodels import schema
 from clvmodels.data.customers import ALL, Customers, Segments
+from clvmodels.data.durations import Durations
 from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks, check_interval, check_seed, generator, summarise
 from clvmodels.errors import AssumptionWarning, DataError, counted
 from clvmodels.models.base import Origin, Rows
-from clvmodels.time import Horizon, horizon_days, unit_days
+from clvmodels.time import Horizon, horizon_days, horizon_length, unit_days
 
 IntervalOf = Literal["outcome", "mean"]
 
@@ -67,8 +68,8 @@ class Forecast:
         Block of columns -> roughly how many numbers a draw of the outcomes needs, for bounding the memory.
     beyond : str
         Where the share `SHARE` of the clv lies.
-    notes : tuple of str
-        What must be said of the numbers.
+    notes, cautions : tuple of str
+        What must be said of the numbers, and what must be warned of.
     """
 
     customers: Customers
@@ -79,6 +80,7 @@ class Forecast:
     cost: Callable[[tuple[NDArray, ...]], NDArray]
     beyond: str = ""
     notes: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
     def mean_blocks(self, rows: Rows) -> Iterator[tuple[slice, dict[str, NDArray]]]:
         """Means of the distinct rows, block after block: slice of the rows, and draws (S, B) by column."""
@@ -141,7 +143,7 @@ def table(
     t, attrs = question(fit, data, horizon, interval, interval_of, seed, worth)
     point = fit.forecast(data, t, **worth)
     customers = point.customers
-    attrs["notes"] = [*point.notes, *attrs["notes"]]
+    attrs["notes"] = [*point.notes, *point.cautions, *attrs["notes"]]
     rows = Rows.distinct(*point.columns)
     columns: dict[str, NDArray] = {}
 
@@ -169,9 +171,11 @@ def table(
         frame.insert(list(frame.columns).index("clv"), "historic_revenue", customers.table["historic_revenue"])
     frame = frame.join(customers.table[list(customers.attributes)])
     frame.attrs.update(attrs)
+    for caution in point.cautions:
+        warnings.warn(caution, AssumptionWarning, stacklevel=3)
     if SHARE in frame.columns:
-        share = _share(frame[SHARE].to_numpy(), frame["clv"].to_numpy(), axis=0)
-        _tell_share(float(share), point.beyond, horizon, frame)
+        clv = frame["clv"].to_numpy() * (1.0 if customers.weights is None else customers.weights)
+        _tell_share(float(_share(frame[SHARE].to_numpy(), clv, axis=0)), point.beyond, horizon, frame)
     return frame
 
 
@@ -193,11 +197,12 @@ def total(
     t, attrs = question(fit, data, horizon, interval, interval_of, seed, worth)
     point = fit.forecast(data, t, **worth)
     index, members = memberships(point.customers, by)
-    attrs["notes"] = [*point.notes, *attrs["notes"]]
-    rows, number = Rows.distinct(*point.columns), len(point.customers)
+    attrs["notes"] = [*point.notes, *point.cautions, *attrs["notes"]]
+    rows, number = Rows.distinct(*point.columns), np.arange(len(point.customers))
+    alike = np.ones(len(number)) if point.customers.weights is None else point.customers.weights
     # How many customers of each segment share a distinct row.
-    weights = members @ sparse.csc_array((np.ones(number), (np.arange(number), rows.inverse)))
-    found: dict[str, NDArray] = {"customers": members.sum(axis=1).astype(int)}
+    weights = members @ sparse.csc_array((alike, (number, rows.inverse)))
+    found: dict[str, NDArray] = {"customers": np.round(members @ alike).astype(int)}
     for part, means in point.mean_blocks(rows):
         by_outcome = _by_outcome(means).items()
         sums_of = {name if name == RETAINED else MEAN_OF[name]: draws for name, draws in by_outcome}
@@ -227,12 +232,20 @@ def total(
             for part, means in source.mean_blocks(rows):
                 add(weights[:, part], _by_outcome(means))
         else:
-            for part, outcomes in source.outcome_blocks(source.columns, attrs["seed"], "total"):
-                add(members[:, part], outcomes)
+            if (alike != np.round(alike)).any():
+                raise DataError(
+                    "weights must be whole numbers for outcomes to be simulated; ask for the interval of the mean"
+                )
+            each = np.repeat(number, alike.astype(int))
+            columns = tuple(column[each] for column in source.columns)
+            for part, outcomes in source.outcome_blocks(columns, attrs["seed"], "total"):
+                add(members[:, each[part]], outcomes)
         for name, draws in sums.items():
             found[f"{name}_lower"], found[f"{name}_upper"] = summarise(draws.T, interval)
     frame = pd.DataFrame(found, index=index)
     frame.attrs.update(attrs)
+    for caution in point.cautions:
+        warnings.warn(caution, AssumptionWarning, stacklevel=3)
     if SHARE in found:
         _tell_share(float(found[SHARE][-1]), point.beyond, horizon, frame)
     return frame
@@ -322,7 +335,8 @@ def question(
         check_infinite(horizon, worth.get("discount_rate"), interval, interval_of)
     days: float = math.inf
     if horizon is not None:
-        days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
+        length = horizon_length if isinstance(data, Durations) else horizon_days
+        days = length(horizon, unit=data.unit, observation_end=data.observation_end)
     notes = []
     if interval and fit.method != "laplace":
         notes.append("intervals: draws of the parameters from the Laplace approximation")

@@ -11,9 +11,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from clvmodels.data.durations import Durations, checked_durations
+from clvmodels.discounting import sum_of_terms
 from clvmodels.draws import check_interval, summarise
 from clvmodels.errors import DataError, counted, examples
 from clvmodels.models.base import Fit, Model, Rows
+from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.ops import log1mexp, maximum, where
 from clvmodels.params import Prior
 
@@ -22,7 +24,6 @@ ENTRY: dict[Clock, str] = {"duration": "entry", "renewals": "entry_renewals"}
 
 _LONGEST = 1e300  # times are searched for up to here; beyond, a customer never leaves
 _NEVER = 745.0  # -log of the smallest survival that is told from 0
-_TERMS = 100  # of a sum over renewals that are added one by one, before the rest is an integral
 
 
 def survival_data(data: Any, model: str, clock: Clock) -> Durations:
@@ -61,7 +62,7 @@ def check_endings(ends: NDArray, data: Durations, model: str, parameters: int) -
         )
 
 
-class SurvivalFit(Fit):
+class SurvivalFit(ContractFit, Fit):
     """A fitted survival model."""
 
     model: SurvivalModel
@@ -103,6 +104,10 @@ class SurvivalFit(Fit):
     ) -> NDArray[np.float64]:
         """Simulated tenure at the end of the contracts of customers who have reached theirs, (S, B)."""
         return self.model.simulate(rng, columns[0], **self.customer_params(columns, draws))
+
+    def mean_residual_lifetime(self, t: float, columns: tuple[NDArray, ...]) -> NDArray[np.float64]:
+        """The mean of the lifetime to come, up to t, or whole if t is infinite: (S, B); on the model's clock."""
+        return np.asarray(self.model.expected_residual_lifetime(columns[0], t, **self.customer_params(columns)))
 
     def survival(self, t: ArrayLike, *, data: Durations | None = None, interval: float | None = None) -> pd.DataFrame:
         """P(still a customer after t), from the start of the contract.
@@ -380,42 +385,4 @@ class SurvivalModel(Model):
         def term(k: Any) -> NDArray[np.float64]:
             return np.exp(cls.log_survival(tenure + k, **params) - start - rate * k)
 
-        total = np.zeros(np.shape(start))
-        for k in range(int(min(periods, _TERMS))):
-            total = total + term(float(k))
-        if periods <= _TERMS:
-            return np.asarray(total)[()]
-
-        def rest(first: float) -> NDArray[np.float64]:
-            """What comes from a term on, by Euler and Maclaurin: the terms change little from one to the next."""
-            slope = (term(first + 1) - term(first - 1)) / 2
-            third = (term(first + 2) - 2 * term(first + 1) + 2 * term(first - 1) - term(first - 2)) / 2
-            # The slope by differences is that of the third derivative off by a sixth of it.
-            return _to_infinity(lambda u: term(first + u)) + term(first) / 2 - (slope - third / 6) / 12 + third / 720
-
-        total = total + rest(float(_TERMS))
-        return np.asarray(total if periods == math.inf else total - rest(float(periods)))[()]
-
-
-def _to_infinity(term: Any) -> NDArray[np.float64]:
-    """The integral of a falling function over (0, infinity); infinite where its tail does not end before e^700."""
-    step, fold = 0.125, 3.0
-
-    def at(y: float) -> NDArray[np.float64]:
-        # u = exp(y - e^(-y - fold)): the nodes spread out exponentially towards 0, where the function is flat.
-        inner = math.exp(-y - fold)
-        u = math.exp(y - inner)
-        return np.asarray(step * u * (1 + inner) * term(u))
-
-    total, y = at(0.0), 0.0
-    while y > -8.0:
-        y -= step
-        total = total + at(y)
-    y, added = 0.0, total
-    while y < 690.0:
-        y += step
-        added = at(y)
-        total = total + added
-        if (added <= 1e-17 * total).all():
-            return total
-    return np.where(added > 1e-12 * total, np.inf, total)
+        return sum_of_terms(term, periods)
