@@ -108,15 +108,12 @@ class Coordinates:
 
     def to_values(self, u: NDArray) -> dict[str, NDArray]:
         """Parameters in the user's units, each (S, 1), from coordinates (S, k)."""
-        return {
-            param.name: self._scale(param) * param.from_line(u[:, [i]]) for i, param in enumerate(self.params)
-        }
+        return {param.name: self._scale(param) * param.from_line(u[:, [i]]) for i, param in enumerate(self.params)}
 
     def to_u(self, values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         """Coordinates (S, k) from parameters in the user's units."""
         columns = [
-            param.to_line(np.ravel(np.asarray(values[param.name], float)) / self._scale(param))
-            for param in self.params
+            param.to_line(np.ravel(np.asarray(values[param.name], float)) / self._scale(param)) for param in self.params
         ]
         return np.stack(columns, axis=-1)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from clvmodels.data import numbers, sql
+from clvmodels.data import numbers, parsing, sql
 from clvmodels.data.choice import currencies, listed, mixed, wanted
 from clvmodels.data.purchases import Found, dates, day_number
 from clvmodels.data.reader import Reader
@@ -155,7 +155,7 @@ def remedy(reader: Reader, fields: Fields, status: Status) -> str:
     if status is Status.NO_VALUE:
         return numbers.remedy(texts, fields.decimal, fields.thousands)
     buddhist, order = _date_faults(texts, fields)
-    return ", and ".join([f"the years {BUDDHIST}"] * buddhist + [fields.date_remedy] * order)
+    return ", and ".join([f"the years {BUDDHIST}"] * buddhist + [fields.date_remedy(fields.date)] * order)
 
 
 def _date_faults(texts: pd.Series, fields: Fields) -> tuple[bool, bool]:
@@ -223,7 +223,7 @@ def _choices(reader: Reader, fields: Fields, all_found: Found) -> Iterator[dict[
     """What the options leave out or put together."""
     scan, lines = reader.scan, all_found.totals["lines"].sum()
     if fields.where:
-        out = scan(sql.left_out(fields))
+        out = scan(parsing.left_out(fields))
         count = 0 if out.empty else out["lines"].iloc[0]
         other = (f"{name} is not {either}" for name, either in wanted(fields).items())
         held = pd.Index([repr(brief(text)) for text in out["held"]])
@@ -241,7 +241,7 @@ def _choices(reader: Reader, fields: Fields, all_found: Found) -> Iterator[dict[
         remark = f"refused by summary(): {found.index.name} holds {listed(several)}; pick one with currency="
         yield _row("several currencies", "error", several["lines"].sum(), remark, of=lines)
     for number, name in enumerate(fields.customers[1:], 1):
-        taken = scan(sql.second_ids(fields, number)).iloc[0]
+        taken = scan(parsing.second_ids(fields, number)).iloc[0]
         remark = f"taken where {' and '.join(fields.customers[:number])} is missing"
         yield _oddity(f"id from {name}", "note", taken["lines"], remark, lines)
         remark = f"customers counted twice: their {name} stands beside another id on other lines"
@@ -251,7 +251,7 @@ def _choices(reader: Reader, fields: Fields, all_found: Found) -> Iterator[dict[
 def _three_decimals(reader: Reader, fields: Fields, lines: float) -> Iterator[dict[str, Any]]:
     """Whether what is read as decimals may be thousands, where nobody has said how these are written."""
     for name in fields.value:
-        if fields.types[name] in sql.TEXTS and fields.thousands is None:
+        if fields.types[name] in parsing.TEXTS and fields.thousands is None:
             found = reader.scan(sql.three_decimals(name, fields)).iloc[0]
             if found["three"] == found["marked"] > 0:
                 remark = (
@@ -282,8 +282,8 @@ def _line_checks(
     lost = lost_share(worth, fields.refunds)
     share = "" if math.isnan(lost) else f", with {lost:.1%} of the {'net ' * (fields.refunds == 'net')}revenue"
     yield _oddity("no customer id", "warning", count[Status.NO_CUSTOMER], f"left out{share}", lines)
-    remark = f"{done}: {fields.date} {fields.date_fault}"
-    if count[Status.NO_DATE] and fields.dates_are_written:
+    remark = f"{done}: {fields.date} {fields.date_fault(fields.date)}"
+    if count[Status.NO_DATE] and fields.is_written(fields.date):
         texts = reader.scan(sql.unread_texts(fields, Status.NO_DATE))["text"]
         buddhist, order = _date_faults(texts, fields)
         remark += f"; the years {BUDDHIST}" if buddhist else ""

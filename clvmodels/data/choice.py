@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from clvmodels.data import sql
+from clvmodels.data import parsing, sql
 from clvmodels.data.reader import Reader
 from clvmodels.data.sql import Fields
 from clvmodels.errors import DataError, DataWarning, counted, examples
@@ -77,7 +77,7 @@ def check_chosen(reader: Reader, fields: Fields) -> None:
     of_all = dataclasses.replace(fields, where=(), currency=())
     for name, texts in fields.where:
         bound = {f"text_{i}": text for i, text in enumerate(texts) if text is not None}
-        counts = reader.scan(sql.count_held(name, texts, fields), **bound).iloc[0]
+        counts = reader.scan(parsing.count_held(name, texts, fields), **bound).iloc[0]
         absent = [text for text, number in zip(texts, counts, strict=True) if not number]
         if absent:
             told = f"no line has {name} {' or '.join(map(_written, absent))}; {_most_frequent(reader, name, of_all)}"
@@ -85,15 +85,15 @@ def check_chosen(reader: Reader, fields: Fields) -> None:
                 raise DataError(told)
             warnings.warn(told, DataWarning, stacklevel=3)
     of_where = dataclasses.replace(fields, currency=())
-    if fields.where and reader.scan(sql.one_line(of_where), **of_where.parameters).empty:
+    if fields.where and reader.scan(parsing.one_line(of_where), **of_where.parameters).empty:
         raise DataError(f"no line has all that where= asks for, of {' and '.join(name for name, _ in fields.where)}")
-    if len(fields.currency) > 1 and reader.scan(sql.one_line(fields), **fields.parameters).empty:
+    if len(fields.currency) > 1 and reader.scan(parsing.one_line(fields), **fields.parameters).empty:
         name, code = fields.currency
         raise DataError(f"no line has {name} {code!r}; {_most_frequent(reader, name, of_where)}")
 
 
 def _most_frequent(reader: Reader, name: str, fields: Fields) -> str:
-    held = reader.scan(sql.frequent(name, fields), **fields.parameters)["held"]
+    held = reader.scan(parsing.frequent(name, fields), **fields.parameters)["held"]
     return f"{name} holds {examples(map(repr, held), limit=5) or 'nothing'}"
 
 

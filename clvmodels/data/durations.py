@@ -161,7 +161,9 @@ class Durations(Customers):
             if name not in self.table.columns:
                 raise DataError(f"the durations have no column {name!r}; they have {list(self.table.columns)}")
             keep &= (self.table[name] == value).to_numpy(bool, na_value=False)
-        return self._only(keep, f"no contract has {' and '.join(f'{name} {value!r}' for name, value in values.items())}")
+        return self._only(
+            keep, f"no contract has {' and '.join(f'{name} {value!r}' for name, value in values.items())}"
+        )
 
     def for_cause(self, cause: Any) -> Durations:
         """The same contracts with one cause of ending alone: where others came first, the end is not known.

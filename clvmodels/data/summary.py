@@ -10,6 +10,7 @@ import numpy as np
 from clvmodels import schema, time
 from clvmodels.data.customers import Customers, indexed
 
+
 @dataclass(frozen=True, eq=False)
 class Summary(Customers):
     """What the models need to know of each customer.
