@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from clvmodels.errors import FitError as FitError
     from clvmodels.errors import StaleDataError as StaleDataError
     from clvmodels.models.spend.gamma_gamma import GammaGamma as GammaGamma
+    from clvmodels.models.survival.bdw import BdW as BdW
+    from clvmodels.models.survival.discrete_weibull import DiscreteWeibull as DiscreteWeibull
+    from clvmodels.models.survival.geometric import ShiftedGeometric as ShiftedGeometric
+    from clvmodels.models.survival.sbg import SBG as SBG
     from clvmodels.models.transactions.bgnbd import BGNBD as BGNBD
     from clvmodels.persistence import load as load
     from clvmodels.persistence import save as save
@@ -42,6 +46,10 @@ _HOME = {
     "Summary": "clvmodels.data.summary",
     "BGNBD": "clvmodels.models.transactions.bgnbd",
     "GammaGamma": "clvmodels.models.spend.gamma_gamma",
+    "BdW": "clvmodels.models.survival.bdw",
+    "DiscreteWeibull": "clvmodels.models.survival.discrete_weibull",
+    "ShiftedGeometric": "clvmodels.models.survival.geometric",
+    "SBG": "clvmodels.models.survival.sbg",
     "NonContractualCLV": "clvmodels.value.noncontractual",
     "SimpleCLV": "clvmodels.value.simple",
     "AssumptionWarning": "clvmodels.errors",

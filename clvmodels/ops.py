@@ -15,6 +15,10 @@ from scipy import special
 # Above this count the logs of a rising factorial are not summed one by one.
 _SUMMED_UP_TO = 20_000
 
+# Where Stirling's series with five terms is exact to the last digit.
+_STIRLING = 20.0
+_LOG_2 = 0.6931471805599453
+
 
 def _tensors(*values: Any) -> Any:
     """PyTensor's tensor module if any value is a tensor, else None."""
@@ -60,6 +64,56 @@ def gammaln(value: Any) -> Any:
     """Logarithm of the gamma function."""
     tensor = _tensors(value)
     return tensor.gammaln(value) if tensor else special.gammaln(value)
+
+
+def exp(value: Any) -> Any:
+    """Exponential function."""
+    tensor = _tensors(value)
+    return tensor.exp(value) if tensor else np.exp(value)
+
+
+def log1mexp(value: Any) -> Any:
+    """log(1 - exp(value)) for negative values, exact for small and for large ones."""
+    tensor = _tensors(value)
+    if tensor:
+        return tensor.log1mexp(value)
+    value = np.asarray(value, float)
+    with np.errstate(divide="ignore"):  # minus infinity at 0
+        return np.where(value > -_LOG_2, np.log(-np.expm1(np.minimum(value, 0.0))), np.log1p(-np.exp(value)))[()]
+
+
+def log_beta_ratio(a: Any, b: Any, z: Any) -> Any:
+    """log[B(a, b + z) / B(a, b)]: the mean of (1 - p)^z over a Beta(a, b) distributed p.
+
+    The gamma functions are taken in the pairs that lie closest, so that large arguments do not cancel.
+
+    >>> bool(np.isclose(log_beta_ratio(1.0, 2.0, 3.0), np.log(2 / 5)))
+    True
+    """
+    small, large = minimum(a, z), maximum(a, z)  # the ratio is symmetric in both
+    return _log_gamma_ratio(b, small) - _log_gamma_ratio(b + large, small)
+
+
+def _log_gamma_ratio(start: Any, step: Any) -> Any:
+    """gammaln(start + step) - gammaln(start), by the difference of Stirling's series where `start` is large."""
+    at = maximum(start, _STIRLING)
+    series = (at - 0.5) * log1p(step / at) + step * (log(at + step) - 1) + _stirling(at + step) - _stirling(at)
+    near = minimum(start, _STIRLING)  # where the series is taken, gammaln need not be exact but finite
+    return where(start < _STIRLING, gammaln(near + step) - gammaln(near), series)
+
+
+def _stirling(value: Any) -> Any:
+    """The series of gammaln(value) behind (value - 1/2) log(value) - value + log(2 pi) / 2."""
+    square = value**-2.0
+    return np.asarray(
+        (1 / 12 + square * (-1 / 360 + square * (1 / 1260 + square * (-1 / 1680 + square / 1188)))) / value
+    )
+
+
+def minimum(first: Any, second: Any) -> Any:
+    """The smaller of two values."""
+    tensor = _tensors(first, second)
+    return tensor.minimum(first, second) if tensor else np.minimum(first, second)
 
 
 def maximum(first: Any, second: Any) -> Any:

@@ -2,8 +2,8 @@
 
 All fitting, approximating and sampling is done in a coordinate u on the real line, in time and money scaled by the data
 (mean T, mean spend): the unit of the data then never decides whether a fit converges or what a prior means. It is
-log(value - lower) for a parameter above a bound, the logit for one between 0 and 1, and the value itself for one without
-bounds.
+log(value - lower) for a parameter above a bound, the logit for one between two bounds, and the value itself for one
+without bounds.
 """
 
 from __future__ import annotations

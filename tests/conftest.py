@@ -45,14 +45,15 @@ def cdnow_fit(cdnow):
     return clv.BGNBD().fit(cdnow, seed=1)
 
 
-def in_units(summary, *, unit, money=1.0):
-    """The same customers with another unit of time and money."""
-    factor = clv.time.unit_days(summary.unit) / clv.time.unit_days(unit)
-    table = summary.table.copy()
-    table[["recency", "T"]] *= factor
-    values = table.columns.intersection(["monetary_value", "historic_revenue", "first_value"])
+def in_units(data, *, unit, money=1.0):
+    """The same customers, of a shop or with contracts, with another unit of time and money."""
+    factor = clv.time.unit_days(data.unit) / clv.time.unit_days(unit)
+    table = data.table.copy()
+    times = table.columns.intersection(["recency", "T", "duration", "entry"])
+    table[times] *= factor
+    values = table.columns.intersection(["monetary_value", "historic_revenue", "first_value", "value"])
     table[values] *= money
-    return clv.Summary(table, unit, summary.observation_start, summary.observation_end)
+    return type(data)(table, unit, data.observation_start, data.observation_end)
 
 
 def simulated_shop(seed, customers=300, weeks=39, params=None, spend=None):
@@ -65,6 +66,24 @@ def simulated_shop(seed, customers=300, weeks=39, params=None, spend=None):
     m_x = clv.GammaGamma.simulate(rng, x, **spend)
     frame = pd.DataFrame({"frequency": x, "recency": t_x, "T": T, "monetary_value": m_x})
     return clv.Summary(frame.rename_axis("customer"), "week")
+
+
+def simulated_contracts(model, params, seed, contracts=300):
+    """Durations in months of contracts that a model makes, a third seen late and all observed for at most two years."""
+    rng = np.random.default_rng(seed)
+    clock, size = model.clock, 20 * contracts
+    entry = np.floor(rng.uniform(-16, 8, size)).clip(0)
+    observed = entry + np.floor(rng.uniform(1, 24, size))
+    end = model.simulate(rng, np.zeros(size), **params)
+    seen = np.flatnonzero(end > entry)[:contracts]
+    event = end[seen] <= observed[seen]
+    tenure = np.where(event, end[seen], observed[seen])
+    frame = {
+        clock: tenure,
+        "event": event.astype(int),
+        "entry" if clock == "duration" else "entry_renewals": entry[seen],
+    }
+    return clv.Durations(pd.DataFrame(frame).rename_axis("customer"), "month")
 
 
 def quietly(function, *args, **kwargs):

@@ -1,24 +1,30 @@
 """What every model keeps, over `models.ALL`: a new model joins the list and is tested."""
 
+import functools
 import inspect
 import itertools
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import in_units, quietly, simulated_shop
+from conftest import in_units, quietly, simulated_contracts, simulated_shop
 from scipy import stats
 
 import clvmodels as clv
 from clvmodels.discounting import discount_nodes
-from clvmodels.models import ALL, BGNBD, GammaGamma
+from clvmodels.models import ALL, BGNBD, SBG, BdW, DiscreteWeibull, GammaGamma, ShiftedGeometric
 from clvmodels.models.base import METHODS
 from clvmodels.models.spend.base import SpendModel
+from clvmodels.models.survival.base import SurvivalModel
 from clvmodels.models.transactions.base import NEGLIGIBLE, TransactionModel
 
 TRUTH = {
     BGNBD: {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426},
     GammaGamma: {"p": 6.25, "q": 3.74, "v": 15.44},
+    ShiftedGeometric: {"theta": 0.11},
+    SBG: {"alpha": 0.668, "beta": 3.806},
+    DiscreteWeibull: {"theta": 0.15, "c": 0.77},
+    BdW: {"gamma": 0.6, "delta": 2.1, "c": 1.3},
 }
 FORMULAS = {
     TransactionModel: [
@@ -28,6 +34,7 @@ FORMULAS = {
     SpendModel: [
         "log_likelihood", "expected_spend_new", "conditional_expected_spend", "simulate", "simulate_future",
     ],
+    SurvivalModel: ["log_survival"],
 }  # fmt: skip
 EDGES = {
     TransactionModel: np.array([
@@ -35,6 +42,8 @@ EDGES = {
         [5000, 39, 39],
     ]).T,
     SpendModel: np.array([[1, 0.01], [1, 35.0], [7, 71.0], [5000, 20.0], [3, 1e6]]).T,
+    # Tenure, event, entry: new, gone at once, late, there for long, and gone after it.
+    SurvivalModel: np.array([[0, 0, 0], [1, 1, 0], [1, 0, 0], [5, 1, 4], [5, 0, 3], [5000, 0, 0], [5000, 1, 0]]).T,
 }  # fmt: skip
 
 every_model = pytest.mark.parametrize("model", ALL, ids=lambda model: model.__name__)
@@ -45,10 +54,21 @@ transaction_models = pytest.mark.parametrize(
 spend_models = pytest.mark.parametrize(
     "model", [model for model in ALL if issubclass(model, SpendModel)], ids=lambda model: model.__name__
 )
+survival_models = pytest.mark.parametrize(
+    "model", [model for model in ALL if issubclass(model, SurvivalModel)], ids=lambda model: model.__name__
+)
 
 
 def family(model):
-    return TransactionModel if issubclass(model, TransactionModel) else SpendModel
+    return next(kind for kind in FORMULAS if issubclass(model, kind))
+
+
+@functools.cache
+def sample(model, seed=11, customers=1500):
+    """Customers that the model could have made."""
+    if family(model) is SurvivalModel:
+        return simulated_contracts(model, TRUTH[model], seed, customers)
+    return simulated_shop(seed, customers)
 
 
 def draws_of(model, size, seed=0):
@@ -60,9 +80,9 @@ def draws_of(model, size, seed=0):
     }
 
 
-@pytest.fixture(scope="module")
-def shop():
-    return simulated_shop(seed=11, customers=1500)
+@pytest.fixture
+def shop(request):
+    return sample(request.getfixturevalue("model"))
 
 
 # Formulas
@@ -87,8 +107,14 @@ def test_draws_broadcast_and_equal_a_loop(model):
             lambda *rows, **params: model.p_purchase(39.0, *rows, **params),
             lambda *rows, **params: model.conditional_expected_transactions(39.0, *rows, **params),
         ]
-    else:
+    elif family(model) is SpendModel:
         formulas += [model.conditional_expected_spend]
+    else:
+        formulas += [
+            lambda t, event, entry, **params: model.survival(t, **params),
+            lambda t, event, entry, **params: model.conditional_survival(39.0, t, **params),
+            lambda t, event, entry, **params: model.derl(t, 0.1, **params),
+        ]
     for formula in formulas:
         together = formula(*rows, **draws)
         assert together.shape == (5, rows.shape[1])
@@ -107,6 +133,8 @@ def test_arrays_and_tensors_agree(model):
     formulas = [model.log_likelihood]
     if family(model) is TransactionModel:
         formulas.append(model.p_alive)
+    if family(model) is SurvivalModel:
+        formulas.append(lambda t, event, entry, **params: model.log_survival(t, **params))
     symbols = {name: tensor.tensor(name, shape=(None, 1), dtype="float64") for name in draws}
     for formula in formulas:
         graph = formula(*rows, **symbols)
@@ -290,7 +318,7 @@ def test_a_new_customer_is_one_without_a_history(model, method, shop):
 # Fits
 
 
-@every_model
+@pytest.mark.parametrize("model", [BGNBD, GammaGamma])
 @every_method
 def test_save_and_load_give_equal_predictions(model, method, shop, tmp_path):
     fit = quietly(model().fit, shop, method=method, seed=5, draws=200)
@@ -308,7 +336,7 @@ def test_equal_rows_count_as_weights(model, shop):
     fit = quietly(model().fit, shop)
     direct = model.log_likelihood(*spend_rows(model, shop), **fit.parameters["estimate"]).sum()
     assert fit.log_likelihood == pytest.approx(direct, rel=1e-12)
-    twice = clv.Summary(pd.concat([shop.table, shop.table], ignore_index=True), "week")
+    twice = type(shop)(pd.concat([shop.table, shop.table], ignore_index=True), shop.unit)
     again = quietly(model().fit, twice)
     np.testing.assert_allclose(again.parameters["estimate"], fit.parameters["estimate"], rtol=1e-8)
     np.testing.assert_allclose(again.parameters["se"], fit.parameters["se"] / np.sqrt(2), rtol=1e-6)
@@ -327,7 +355,7 @@ def test_units_change_only_the_parameters_that_carry_them(model, method, shop):
     fit = quietly(model().fit, shop, method=method, seed=5)
     for unit, money in [("day", 100.0), ("year", 1.0), ("month", 1e-3)]:
         other = quietly(model().fit, in_units(shop, unit=unit, money=money), method=method, seed=5)
-        factor = {"time": clv.time.unit_days("week") / clv.time.unit_days(unit), "money": money, None: 1.0}
+        factor = {"time": clv.time.unit_days(shop.unit) / clv.time.unit_days(unit), "money": money, None: 1.0}
         for param in model.params:
             ratio = other.parameters.loc[param.name] / fit.parameters.loc[param.name]
             np.testing.assert_allclose(ratio, factor[param.carries], rtol=1e-6)
@@ -346,7 +374,7 @@ def test_predictions_do_not_depend_on_the_unit(model, method, shop):
 @every_model
 @every_method
 def test_the_fit_recovers_the_parameters_that_made_the_data(model, method):
-    shop = simulated_shop(seed=7, customers=8000)
+    shop = sample(model, seed=7, customers=8000)
     table = quietly(model().fit, shop, method=method, seed=1).parameters
     truth = np.array([TRUTH[model][param.name] for param in model.params])
     assert (np.abs(table["estimate"] - truth) < 4 * table["se"]).all()
@@ -369,7 +397,7 @@ def test_a_sharp_prior_decides_and_is_in_the_units_of_the_user(model, shop):
     for param in model.params:
         centre = 3.0 * TRUTH[model][param.name]
         prior = stats.lognorm(1e-4, scale=centre)
-        for unit in ("week", "day"):
+        for unit in (shop.unit, "day"):
             fit = quietly(model(priors={param.name: prior}).fit, in_units(shop, unit=unit), method="map")
             assert fit.parameters.loc[param.name, "estimate"] == pytest.approx(centre, rel=1e-3)
 
@@ -394,15 +422,15 @@ def test_a_specification_says_where_results_come_from(model):
 
 @every_model
 def test_wrong_arguments_are_named(model, shop):
-    with pytest.raises(ValueError, match="has no parameter 'gamma'; it has"):
-        model(priors={"gamma": stats.norm()})
+    with pytest.raises(ValueError, match="has no parameter 'nonsense'; it has"):
+        model(priors={"nonsense": stats.norm()})
     with pytest.raises(ValueError, match="has no logpdf"):
         model(priors={model.params[0].name: 3.0})
     with pytest.raises(ValueError, match="method must be one of 'ml', 'map', 'laplace'; got 'mcmc'"):
         model().fit(shop, method="mcmc")
     with pytest.raises(ValueError, match="draws must be a whole number"):
         model().fit(shop, draws=10)
-    with pytest.raises(clv.DataError, match="a Summary is needed, not a DataFrame"):
+    with pytest.raises(clv.DataError, match=r"(a Summary is|Durations are) needed, not a DataFrame"):
         model().fit(shop.table)
 
 

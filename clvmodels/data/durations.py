@@ -69,10 +69,10 @@ class Durations(Customers):
             schema.refuse(table, table["period"].isna().to_numpy(), "the period is missing for")
             written = {text: str(time.period(text)) for text in table["period"].unique()}
             table = table.assign(period=table["period"].map(written))  # a quarter is 3 months
-        counts = table.columns.intersection(["renewals", "event", "entry_renewals", "contract"])
-        kinds = dict.fromkeys(counts, np.dtype(np.int64))
-        kinds |= dict.fromkeys(table.columns.intersection(["duration", "entry", "weight", "value"]), np.dtype(float))
-        table = table.astype({name: kind for name, kind in kinds.items() if table[name].dtype != kind})
+        kinds: dict[str, Any] = dict.fromkeys(["renewals", "event", "entry_renewals", "contract"], np.dtype(np.int64))
+        kinds |= dict.fromkeys(["duration", "entry", "weight", "value"], np.dtype(float))
+        present = table.columns.intersection(list(kinds))
+        table = table.astype({name: kinds[name] for name in present if table[name].dtype != kinds[name]})
         self._settle(table[[*table.columns.intersection(list(schema.DURATIONS)), *self._others(table)]])
 
     @staticmethod
@@ -147,7 +147,7 @@ class Durations(Customers):
         if "period" not in self.table.columns:
             return np.ones(len(self))
         days = {text: time.period(text).days for text in self.periods}
-        return self.table["period"].map(days).to_numpy(float) / time.unit_days(self.unit)
+        return np.asarray(self.table["period"].map(days).to_numpy(float) / time.unit_days(self.unit))
 
     @property
     def active(self) -> Durations:
@@ -211,4 +211,4 @@ def _checked_survivors(numbers: Sequence[float], called: str) -> NDArray[np.floa
     if (np.diff(known) > 0).any():
         at = int(np.argmax(np.diff(known) > 0)) + 1
         raise DataError(f"{called} must never rise; {known[at]:g} follow {known[at - 1]:g} at renewal {at}")
-    return known
+    return np.asarray(known)

@@ -39,6 +39,7 @@ class Summary(Customers):
 
     Examples
     --------
+    >>> import pandas as pd
     >>> frame = pd.DataFrame({"frequency": [2, 0], "recency": [30.43, 0], "T": [38.86, 38.86]}, index=["a", "b"])
     >>> Summary(frame, unit="week")
     Summary of 2 customers in weeks: 1 with a repeat purchase

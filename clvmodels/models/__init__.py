@@ -1,6 +1,10 @@
-"""Models of transactions and of spend; `ALL` is what the contract test walks over."""
+"""Models of transactions, of spend and of how long contracts last; `ALL` is what the contract test walks over."""
 
 from clvmodels.models.spend.gamma_gamma import GammaGamma
+from clvmodels.models.survival.bdw import BdW
+from clvmodels.models.survival.discrete_weibull import DiscreteWeibull
+from clvmodels.models.survival.geometric import ShiftedGeometric
+from clvmodels.models.survival.sbg import SBG
 from clvmodels.models.transactions.bgnbd import BGNBD
 
-ALL = (BGNBD, GammaGamma)
+ALL = (BGNBD, GammaGamma, ShiftedGeometric, SBG, DiscreteWeibull, BdW)
