@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from clvmodels.data import parsing, sql
+from clvmodels.data.parsing import Columns
 from clvmodels.data.reader import Reader
 from clvmodels.data.sql import Fields
 from clvmodels.errors import DataError, DataWarning, counted, examples
@@ -63,7 +64,7 @@ def _text(value: Any) -> str | None:
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-def wanted(fields: Fields) -> dict[str, str]:
+def wanted(fields: Columns) -> dict[str, str]:
     """What `where` asks for in each column, in a sentence."""
     return {name: " or ".join(map(_written, texts)) for name, texts in fields.where}
 
@@ -72,7 +73,7 @@ def _written(text: str | None) -> str:
     return "missing" if text is None else repr(text)
 
 
-def check_chosen(reader: Reader, fields: Fields) -> None:
+def check_chosen(reader: Reader, fields: Columns) -> None:
     """Refuse to choose what is not there."""
     of_all = dataclasses.replace(fields, where=(), currency=())
     for name, texts in fields.where:
@@ -92,9 +93,19 @@ def check_chosen(reader: Reader, fields: Fields) -> None:
         raise DataError(f"no line has {name} {code!r}; {_most_frequent(reader, name, of_where)}")
 
 
-def _most_frequent(reader: Reader, name: str, fields: Fields) -> str:
+def _most_frequent(reader: Reader, name: str, fields: Columns) -> str:
     held = reader.scan(parsing.frequent(name, fields), **fields.parameters)["held"]
     return f"{name} holds {examples(map(repr, held), limit=5) or 'nothing'}"
+
+
+def ids_beside(reader: Reader, fields: Columns) -> list[str]:
+    """What is said of customers who are counted twice, because they have two ids."""
+    told = []
+    for number, name in enumerate(fields.customers[1:], 1):
+        if twice := reader.scan(parsing.second_ids(fields, number))["twice"].item():
+            beside = f"{twice:,} of the ids that are taken from {name} stand beside another id on other lines"
+            told.append(f"{beside}, so their customers are counted twice; fill in {fields.customer}")
+    return told
 
 
 def doubtful_currency(reader: Reader, fields: Fields) -> str | None:

@@ -417,10 +417,8 @@ class Transactions:
         fields = self._fields
         if left_out := choice.check_currencies(reader, fields):
             _warn(left_out, stacklevel=5)
-        for number, name in enumerate(fields.customers[1:], 1):
-            if twice := reader.scan(parsing.second_ids(fields, number))["twice"].item():
-                beside = f"{twice:,} of the ids that are taken from {name} stand beside another id on other lines"
-                _warn(f"{beside}, so their customers are counted twice; fill in {fields.customer}", stacklevel=5)
+        for sentence in choice.ids_beside(reader, fields):
+            _warn(sentence, stacklevel=5)
 
     def _check_lines(self, reader: Reader, found: Found) -> None:
         """Refuse the lines that cannot be used, and warn of what is left out."""
