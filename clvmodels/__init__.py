@@ -24,9 +24,15 @@ if TYPE_CHECKING:
     from clvmodels.errors import StaleDataError as StaleDataError
     from clvmodels.models.spend.gamma_gamma import GammaGamma as GammaGamma
     from clvmodels.models.survival.bdw import BdW as BdW
+    from clvmodels.models.survival.cox import Cox as Cox
     from clvmodels.models.survival.discrete_weibull import DiscreteWeibull as DiscreteWeibull
+    from clvmodels.models.survival.exponential import Exponential as Exponential
     from clvmodels.models.survival.geometric import ShiftedGeometric as ShiftedGeometric
+    from clvmodels.models.survival.kaplan_meier import KaplanMeier as KaplanMeier
+    from clvmodels.models.survival.loglogistic import LogLogistic as LogLogistic
+    from clvmodels.models.survival.lognormal import LogNormal as LogNormal
     from clvmodels.models.survival.sbg import SBG as SBG
+    from clvmodels.models.survival.weibull import Weibull as Weibull
     from clvmodels.models.transactions.bgnbd import BGNBD as BGNBD
     from clvmodels.persistence import load as load
     from clvmodels.persistence import save as save
@@ -48,8 +54,14 @@ _HOME = {
     "BGNBD": "clvmodels.models.transactions.bgnbd",
     "GammaGamma": "clvmodels.models.spend.gamma_gamma",
     "BdW": "clvmodels.models.survival.bdw",
+    "Cox": "clvmodels.models.survival.cox",
     "DiscreteWeibull": "clvmodels.models.survival.discrete_weibull",
     "ShiftedGeometric": "clvmodels.models.survival.geometric",
+    "KaplanMeier": "clvmodels.models.survival.kaplan_meier",
+    "Exponential": "clvmodels.models.survival.exponential",
+    "LogLogistic": "clvmodels.models.survival.loglogistic",
+    "LogNormal": "clvmodels.models.survival.lognormal",
+    "Weibull": "clvmodels.models.survival.weibull",
     "SBG": "clvmodels.models.survival.sbg",
     "ContractualCLV": "clvmodels.value.contractual",
     "NonContractualCLV": "clvmodels.value.noncontractual",

@@ -14,6 +14,7 @@ _NEGLIGIBLE = 40.0  # rate x time beyond which nothing is worth anything: e^-40
 # spread out exponentially, down to e^-27.
 _STEP, _FOLD, _FIRST = 0.35, -12.5, -15.0
 _TERMS = 100  # of a sum that are added one by one, before the rest is an integral
+_FAR = 200.0  # the log of the time up to which integrals are taken
 
 
 def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -64,7 +65,7 @@ def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], ND
 
 
 def sum_of_terms(term: Callable[[float], NDArray], number: float = math.inf) -> NDArray[np.float64]:
-    """Sum of a falling function over 0, 1, 2, ..., number - 1; infinite where it does not end before e^700.
+    """Sum of a falling function over 0, 1, 2, ..., number - 1; which may be infinite.
 
     After the first hundred terms, which may fall as they like, the rest changes little from one to the next, and is
     an integral with the first corrections of Euler and Maclaurin.
@@ -82,14 +83,16 @@ def sum_of_terms(term: Callable[[float], NDArray], number: float = math.inf) -> 
         slope = (term(first + 1) - term(first - 1)) / 2
         third = (term(first + 2) - 2 * term(first + 1) + 2 * term(first - 1) - term(first - 2)) / 2
         # The slope by differences is that of the third derivative off by a sixth of it.
-        return _to_infinity(lambda u: term(first + u)) + term(first) / 2 - (slope - third / 6) / 12 + third / 720
+        return (
+            integral_to_infinity(lambda u: term(first + u)) + term(first) / 2 - (slope - third / 6) / 12 + third / 720
+        )
 
     total = total + rest(float(_TERMS))
     return np.asarray(total if number == math.inf else total - rest(float(number)))[()]
 
 
-def _to_infinity(term: Callable[[float], NDArray]) -> NDArray[np.float64]:
-    """The integral of a falling function over (0, infinity); infinite where its tail does not end before e^700."""
+def integral_to_infinity(term: Callable[[float], NDArray]) -> NDArray[np.float64]:
+    """The integral of a falling function over (0, infinity), which may be infinite."""
     step, fold = 0.125, 3.0
 
     def at(y: float) -> NDArray[np.float64]:
@@ -98,15 +101,16 @@ def _to_infinity(term: Callable[[float], NDArray]) -> NDArray[np.float64]:
         u = math.exp(y - inner)
         return np.asarray(step * u * (1 + inner) * term(u))
 
-    total, y = at(0.0), 0.0
-    while y > -8.0:
-        y -= step
-        total = total + at(y)
-    y, added = 0.0, total
-    while y < 690.0:
-        y += step
-        added = at(y)
-        total = total + added
-        if (added <= 1e-17 * total).all():
-            return total
-    return np.where(added > 1e-12 * total, np.inf, total)
+    with np.errstate(over="ignore"):  # a power of the time may be infinite, where S is 0
+        total = last = at(0.0)
+        for y in np.arange(-step, -8.0, -step):
+            total = total + at(y)
+        for y in np.arange(step, _FAR, step):
+            before, last = last, at(y)
+            total = total + last
+            if (last <= 1e-17 * total).all():
+                return total
+    # So far out the tail is a power of u, and what is left a geometric sum.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(before > 0, last / before, 0.0)
+        return np.where(ratio < 1 - 1e-9, total + last * ratio / (1 - ratio), np.inf)

@@ -29,6 +29,12 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
+def check_draws(draws: int) -> None:
+    """Refuse a number of draws too small to tell the ends of an interval."""
+    if not (isinstance(draws, (int, np.integer)) and draws >= 100):
+        raise ValueError(f"draws must be a whole number, at least 100; got {draws!r}")
+
+
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     """A random generator for one purpose: equal for equal arguments, independent for any two purposes."""
     return np.random.default_rng([seed, zlib.crc32("/".join(map(str, purpose)).encode())])

@@ -128,6 +128,17 @@ def where(condition: Any, yes: Any, no: Any) -> Any:
     return tensor.where(condition, yes, no) if tensor else np.where(condition, yes, no)
 
 
+def log_ndtr(value: Any) -> Any:
+    """Logarithm of the normal distribution function, exact far into both tails."""
+    tensor = _tensors(value)
+    if not tensor:
+        return special.log_ndtr(value)
+    # erfcx(x) = exp(x^2) erfc(x) keeps its digits where erfc is 0; each branch is finite where the other is taken.
+    below, above = tensor.minimum(value, -1.0), tensor.maximum(value, -1.0)
+    low = tensor.log(tensor.erfcx(-below / 2**0.5) / 2) - below**2 / 2
+    return tensor.where(value < -1.0, low, tensor.log1p(-tensor.erfc(above / 2**0.5) / 2))
+
+
 def log_rising(start: Any, count: Any) -> Any:
     """log[start (start + 1) ... (start + count - 1)] = gammaln(start + count) - gammaln(start), for whole counts.
 

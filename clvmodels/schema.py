@@ -167,9 +167,7 @@ def check_durations(table: pd.DataFrame) -> None:
     if table.empty:
         raise DataError("the durations have no contracts")
     if "contract" not in table.columns:
-        refuse(
-            table, table.index.duplicated(), "each customer must have one row unless 'contract' tells them apart; not"
-        )
+        refuse(table, table.index.duplicated(), "each customer must have one row, unless 'contract' numbers them; not")
     elif (again := pd.MultiIndex.from_arrays([table.index, table["contract"]]).duplicated()).any():
         refuse(table, again, "a contract must have one row; customer and contract repeat for")
     for name in ("duration", "renewals", "event", "entry", "entry_renewals", "weight", "contract"):

@@ -12,7 +12,19 @@ from scipy import stats
 
 import clvmodels as clv
 from clvmodels.discounting import discount_nodes
-from clvmodels.models import ALL, BGNBD, SBG, BdW, DiscreteWeibull, GammaGamma, ShiftedGeometric
+from clvmodels.models import (
+    ALL,
+    BGNBD,
+    SBG,
+    BdW,
+    DiscreteWeibull,
+    Exponential,
+    GammaGamma,
+    LogLogistic,
+    LogNormal,
+    ShiftedGeometric,
+    Weibull,
+)
 from clvmodels.models.base import METHODS
 from clvmodels.models.spend.base import SpendModel
 from clvmodels.models.survival.base import SurvivalModel
@@ -25,6 +37,10 @@ TRUTH = {
     SBG: {"alpha": 0.668, "beta": 3.806},
     DiscreteWeibull: {"theta": 0.15, "c": 0.77},
     BdW: {"gamma": 0.6, "delta": 2.1, "c": 1.3},
+    Exponential: {"scale": 9.0},
+    Weibull: {"scale": 9.0, "shape": 0.8},
+    LogNormal: {"scale": 6.0, "sigma": 1.1},
+    LogLogistic: {"scale": 6.0, "shape": 1.6},
 }
 FORMULAS = {
     TransactionModel: [

@@ -15,7 +15,7 @@ LAYERS = [
     {"value", "segments"},
     {"models"},
     {"inference", "kernels", "data", "plots"},
-    {"draws", "params", "ops", "discounting", "quadrature", "schema"},
+    {"draws", "params", "ops", "discounting", "quadrature", "product_limit", "schema"},
     {"time", "files"},
     {"errors"},
 ]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels import schema, time
-from clvmodels.data.customers import Customers, indexed
+from clvmodels.data.customers import MISSING, Customers, indexed
 from clvmodels.errors import DataError, counted, examples
+from clvmodels.product_limit import cumulative_incidence
+
+Clock = Literal["duration", "renewals"]
+ENTRY: dict[Clock, str] = {"duration": "entry", "renewals": "entry_renewals"}
+NO_CAUSES = "the durations have no causes; name their column in Subscriptions(cause=)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +66,7 @@ class Durations(Customers):
             if "entry_renewals" in table.columns:
                 raise DataError("without duration there is one clock: give entry_renewals, not entry beside it")
             table = table.rename(columns={"entry": "entry_renewals"})
-        for clock, entry in (("duration", "entry"), ("renewals", "entry_renewals")):
+        for clock, entry in ENTRY.items():
             if clock in table.columns and entry not in table.columns:
                 table = table.assign(**{entry: 0})
         schema.check_durations(table)
@@ -73,11 +78,8 @@ class Durations(Customers):
         kinds |= dict.fromkeys(["duration", "entry", "weight", "value"], np.dtype(float))
         present = table.columns.intersection(list(kinds))
         table = table.astype({name: kinds[name] for name in present if table[name].dtype != kinds[name]})
-        self._settle(table[[*table.columns.intersection(list(schema.DURATIONS)), *self._others(table)]])
-
-    @staticmethod
-    def _others(table: pd.DataFrame) -> list[Any]:
-        return [name for name in table.columns if name not in schema.DURATIONS]
+        own = [name for name in schema.DURATIONS if name in table.columns]
+        self._settle(table[[*own, *table.columns.drop(own)]])
 
     @classmethod
     def from_survivors(cls, survivors: Any, unit: str = "year") -> Self:
@@ -152,7 +154,22 @@ class Durations(Customers):
     @property
     def active(self) -> Durations:
         """The contracts that have not ended."""
-        return self._only(self.table["event"].to_numpy() == 0, "no contract is active: there is nobody to predict")
+        there = (self.table["event"].to_numpy() == 0) & ~self.ended_otherwise
+        return self._only(there, "no contract is active: there is nobody to predict")
+
+    @property
+    def ended_otherwise(self) -> NDArray[np.bool_]:
+        """Contracts that ended by another cause than that of `for_cause`, (N,)."""
+        if "cause" not in self.table.columns:
+            return np.zeros(len(self), bool)
+        return (self.table["event"] == 0).to_numpy() & self.table["cause"].notna().to_numpy()
+
+    @property
+    def only_cause(self) -> str | None:
+        """The cause of `for_cause`; None where endings of every cause are endings."""
+        if not self.ended_otherwise.any():
+            return None
+        return ", ".join(map(str, self.table.loc[self.table["event"] == 1, "cause"].dropna().unique()))
 
     def select(self, **values: Any) -> Durations:
         """The contracts with this value in a column, such as ``select(period="month")``."""
@@ -172,15 +189,83 @@ class Durations(Customers):
         it. Value depends on all causes.
         """
         if "cause" not in self.table.columns:
-            raise DataError("the durations have no causes; name their column in Subscriptions(cause=)")
+            raise DataError(NO_CAUSES)
         here = (self.table["cause"] == cause).to_numpy(bool, na_value=False) & (self.table["event"] == 1).to_numpy()
         if not here.any():
             known = examples(map(repr, self.table["cause"].dropna().unique()), limit=10)
             raise DataError(f"no contract ended by cause {cause!r}; there are {known}")
-        table = self.table.assign(event=here.astype(int))
+        otherwise = (self.table["event"] == 1).to_numpy() & ~here
+        named = self.table["cause"].to_numpy(object)
+        unnamed = otherwise & self.table["cause"].isna().to_numpy()
+        table = self.table.assign(event=here.astype(int), cause=np.where(unnamed, MISSING, named))
         if "renewals" in table.columns:  # the periods paid are one more than the renewals completed
-            table["renewals"] -= (self.table["event"] == 1).to_numpy() & ~here
+            table["renewals"] -= otherwise
         return replace(self, table=table)
+
+    def cumulative_incidence(self, clock: Literal["duration", "renewals"] | None = None) -> pd.DataFrame:
+        """Share of customers that each cause has taken by each tenure, by Aalen and Johansen's estimator.
+
+        The causes compete: who left for one can no longer leave for another. The shares add up to that of all who left,
+        one minus Kaplan and Meier's curve, so these are the shares to plan with. One minus the curve of a single cause
+        (`for_cause`) is larger: it is about a world without the others.
+
+        Parameters
+        ----------
+        clock : {"duration", "renewals"}, optional
+            The column that is the tenure; `duration` where there are both.
+
+        Returns
+        -------
+        DataFrame
+            Tenures at which contracts ended x causes; "(missing)" where the cause is not known.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"duration": [3, 5, 5, 8], "event": [1, 1, 0, 0]})
+        >>> frame["cause"] = ["price", "moved", None, None]
+        >>> Durations(frame, unit="month").cumulative_incidence().loc[5].to_dict()
+        {'moved': 0.25, 'price': 0.25}
+        """
+        if "cause" not in self.table.columns:
+            raise DataError(NO_CAUSES)
+        table, clock = self.table, self.on_clock(clock, "cumulative incidence")
+        left = (table["event"] == 1).to_numpy()
+        names = table["cause"].where(left)
+        codes, causes = pd.factorize(names, sort=True)
+        labels: list[Any] = list(causes)
+        if (unknown := left & (codes < 0)).any():
+            codes = np.where(unknown, len(labels), codes)
+            labels.append(MISSING)
+        entry = table[ENTRY[clock]].to_numpy(float)
+        time, incidence = cumulative_incidence(table[clock], codes, len(labels), entry, self.weights)
+        return pd.DataFrame(incidence, pd.Index(time, name=clock), pd.Index(labels, name="cause"))
+
+    def on_clock(self, clock: Clock | None, who: str) -> Clock:
+        """The clock that was asked for; where none was, `duration` if the contracts have it, else `renewals`.
+
+        Raises
+        ------
+        DataError
+            If the contracts do not have it, or contracts of different periods would be pooled on the clock of renewals.
+        """
+        clock = clock or ("duration" if "duration" in self.table.columns else "renewals")
+        if clock not in ENTRY:
+            raise ValueError(f"clock must be 'duration' or 'renewals'; got {clock!r}")
+        if clock not in self.table.columns:
+            raise DataError(f"{who} needs the column {clock!r}; the durations have {list(self.table.columns)}")
+        if clock == "renewals":
+            self.check_one_period(who)
+        return clock
+
+    def check_one_period(self, who: str) -> None:
+        """Refuse to count renewals of contracts of different periods together."""
+        if len(self.periods) > 1:
+            number = self.table["period"].value_counts()
+            told = ", ".join(f"{period} ({number[period]:,})" for period in self.periods)
+            raise DataError(
+                f"{who} counts renewals, and a renewal is not the same after another period: {told}; fit each apart, "
+                f"as in durations.select(period={self.periods[0]!r}), or use a continuous model such as Weibull"
+            )
 
     def _only(self, keep: NDArray[np.bool_], none: str) -> Durations:
         if not keep.any():

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
@@ -18,7 +18,7 @@ from scipy import stats
 
 from clvmodels.data.customers import Customers
 from clvmodels.data.summary import Summary
-from clvmodels.draws import Parameters, check_seed, generator, new_seed
+from clvmodels.draws import Parameters, check_draws, check_seed, generator, new_seed
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import laplace, likelihood
 from clvmodels.params import Coordinates, Param, Prior, prior_name
@@ -146,6 +146,16 @@ def check_kind(kind: str, *known: str) -> None:
         raise ValueError(f"there is no plot of kind {kind!r}; choose {' or '.join(map(repr, known))}")
 
 
+def check_priors(model: str, priors: Mapping[str, Prior], params: Sequence[Param]) -> None:
+    """Refuse priors of parameters that the model does not have, and what is no prior."""
+    names = [param.name for param in params]
+    for name, prior in priors.items():
+        if name not in names:
+            raise ValueError(f"{model} has no parameter {name!r}; it has {', '.join(names)}")
+        if not hasattr(prior, "logpdf"):
+            raise ValueError(f"the prior of {name!r} has no logpdf; use one such as scipy.stats.gamma(2)")
+
+
 class Specification:
     """What a user builds before there are data; asked for a result, it says where results come from."""
 
@@ -188,17 +198,14 @@ class Model(Specification):
 
     def __init__(self, *, priors: Mapping[str, Prior] | None = None) -> None:
         self.priors = dict(priors or {})
-        names = [param.name for param in self.params]
-        for name, prior in self.priors.items():
-            if name not in names:
-                raise ValueError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(names)}")
-            if not hasattr(prior, "logpdf"):
-                raise ValueError(f"the prior of {name!r} has no logpdf; use one such as scipy.stats.gamma(2)")
+        check_priors(type(self).__name__, self.priors, self.params)
 
     def __repr__(self) -> str:
-        priors = ", ".join(f"{name!r}: {prior_name(prior)}" for name, prior in self.priors.items())
-        options = self.options() | {"priors": f"{{{priors}}}" if priors else ""}
-        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in options.items() if value)})"
+        options = {name: repr(value) for name, value in self.options().items() if value}
+        if self.priors:
+            priors = ", ".join(f"{name!r}: {prior_name(prior)}" for name, prior in self.priors.items())
+            options["priors"] = f"{{{priors}}}"
+        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in options.items())})"
 
     @classmethod
     def log_likelihood(cls, *columns: Any, **params: Any) -> Any:
@@ -262,8 +269,7 @@ class Model(Specification):
         self.checked(data)
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
-        if not (isinstance(draws, (int, np.integer)) and draws >= 100):
-            raise ValueError(f"draws must be a whole number, at least 100; got {draws!r}")
+        check_draws(draws)
         rows = self.fit_rows(data)
         seed = new_seed() if seed is None else check_seed(seed)
         fit: Fit = self.results(
@@ -283,27 +289,35 @@ class Model(Specification):
             warnings.warn(f"{type(self).__name__}: {problem}; {way_out}", ConvergenceWarning, stacklevel=2)
         return fit
 
-    def _estimate(self, rows: Rows, method: Method, seed: int, draws: int) -> dict[str, Any]:
-        """The fields of a fit that depend on the method."""
+    def coordinates(self, rows: Rows) -> Coordinates:
+        """The parameters on the real line, in the data's own units."""
+        return Coordinates(self.params, self.scales(rows), self.priors)
+
+    def target(self, rows: Rows, coordinates: Coordinates, prior: bool) -> likelihood.Target:
+        """The log-likelihood of the rows as a function of the coordinates."""
         formula = type(self).log_likelihood
-        coordinates = Coordinates(self.params, self.scales(rows), self.priors)
-        target = likelihood.Target(
+        return likelihood.Target(
             lambda params, part: formula(*(column[part] for column in rows.columns), **params),
             rows.weights,
             coordinates,
-            prior=method != "ml",
+            prior,
         )
-        optimum = likelihood.maximise(target, coordinates.start() if target.prior else np.zeros(len(self.params)))
+
+    def _estimate(self, rows: Rows, method: Method, seed: int, draws: int) -> dict[str, Any]:
+        """The fields of a fit that depend on the method."""
+        coordinates = self.coordinates(rows)
+        target = self.target(rows, coordinates, prior=method != "ml")
+        start = coordinates.start() if target.prior else np.zeros(len(coordinates.params))
+        optimum = likelihood.maximise(target, start)
         u, sampling = optimum.u[None], None
         if method == "laplace":
             rng = generator(seed, "parameters", type(self).__name__)
             sample = laplace.sample(target, optimum.u, optimum.covariance, draws, rng)
             u = sample.u
             sampling = {"k_hat": sample.k_hat, "effective_draws": sample.effective, "rounds": sample.rounds}
-        at_mode = formula(*rows.columns, **coordinates.to_values(optimum.u[None]))
         return {
             "parameter_draws": coordinates.to_values(u),
-            "log_likelihood": float((at_mode @ rows.weights).item()),
+            "log_likelihood": dataclasses.replace(target, prior=False)(optimum.u[None]).item(),
             "coordinates": coordinates,
             "optimum": optimum,
             "sampling": sampling,

@@ -104,7 +104,7 @@ def test_renewals_follow_the_calendar_of_each_contract(months, clock):
 
 
 def test_renewals_without_a_start_are_counted_from_the_tenure():
-    # Time: the start lies the tenure back. Renewals: nothing is known within a period, so the next is a whole one ahead.
+    # Time: the start lies the tenure back. Renewals: no day within a period is known, so the next is a whole one ahead.
     data = contracts(STARTS, unit="day", gone=0)
     bare = clv.Durations(data.table.drop(columns="start"), "day", observation_end=data.observation_end)
     tenure = data.table["duration"].to_numpy()

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from clvmodels.data.durations import Durations, checked_durations
-from clvmodels.discounting import sum_of_terms
+from clvmodels.data.durations import ENTRY, Clock, Durations, checked_durations
+from clvmodels.discounting import integral_to_infinity, sum_of_terms
 from clvmodels.draws import check_interval, summarise
-from clvmodels.errors import DataError, counted, examples
-from clvmodels.models.base import Fit, Model, Rows
+from clvmodels.errors import AssumptionWarning, DataError, counted, examples
+from clvmodels.models.base import Fit, Model, Rows, check_kind
 from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.ops import log1mexp, maximum, where
 from clvmodels.params import Prior
+from clvmodels.plots.models import BAND, curve_against_steps
+from clvmodels.product_limit import RiskTable
 
-Clock = Literal["duration", "renewals"]
-ENTRY: dict[Clock, str] = {"duration": "entry", "renewals": "entry_renewals"}
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _LONGEST = 1e300  # times are searched for up to here; beyond, a customer never leaves
-_NEVER = 745.0  # -log of the smallest survival that is told from 0
+_DEEP = 40.0  # -log of a survival below which no horizon is too long
 
 
 def survival_data(data: Any, model: str, clock: Clock) -> Durations:
@@ -36,19 +39,26 @@ def survival_data(data: Any, model: str, clock: Clock) -> Durations:
             f"{model} needs the column {clock!r}, for it counts {other}; the durations have {clock_of(durations)!r}: "
             f"fit a model {kind}, or make the durations from Subscriptions, which gives both"
         )
-    if clock == "renewals" and len(durations.periods) > 1:
-        number = durations.table["period"].value_counts()
-        told = ", ".join(f"{period} ({number[period]:,})" for period in durations.periods)
-        raise DataError(
-            f"{model} counts renewals, and a renewal is not the same after another period: {told}; fit each apart, as "
-            f"in durations.select(period={durations.periods[0]!r}), or use a continuous model such as Weibull"
-        )
+    if clock == "renewals":
+        durations.check_one_period(model)
     return durations
 
 
 def clock_of(data: Durations) -> Clock:
     """The clock of durations that have one."""
     return "duration" if "duration" in data.table.columns else "renewals"
+
+
+def warn_of_cause(data: Durations, model: str) -> None:
+    """Say what a model assumes that is fitted to the endings of one cause."""
+    if data.only_cause is not None:
+        warnings.warn(
+            f"{model} is fitted to the endings by {data.only_cause}; the {int(data.ended_otherwise.sum()):,} by other "
+            "causes count as not seen: it assumes that causes are independent, and tells what would be if the others "
+            "were abolished; for value fit all endings, for shares see durations.cumulative_incidence()",
+            AssumptionWarning,
+            stacklevel=3,
+        )
 
 
 def check_endings(ends: NDArray, data: Durations, model: str, parameters: int) -> None:
@@ -136,6 +146,31 @@ class SurvivalFit(ContractFit, Fit):
         """Share of the customers of t - 1 who are still there at t: S(t) / S(t - 1)."""
         return self._curve("retention_rate", t, data, interval)
 
+    def plot(self, kind: Literal["survival"] = "survival", ax: Axes | None = None) -> Axes:
+        """The share left after each tenure: the model against Kaplan and Meier's steps, and half as far again.
+
+        Parameters
+        ----------
+        kind : {"survival"}
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if not given.
+        """
+        check_kind(kind, "survival")
+        if self.rows is None:
+            raise DataError("a picture needs the contracts that the model was fitted to; a loaded fit has none")
+        t, event, entry = self.rows.columns[:3]
+        risk = RiskTable.of(t, event, entry, self.rows.weights)
+        end = 1.5 * risk.last
+        times = np.arange(math.ceil(end) + 1.0) if self.clock == "renewals" else np.linspace(0, end, 200)
+        return curve_against_steps(
+            (np.append(risk.time, risk.last), np.exp(np.append(risk.log_survival, risk.log_survival[-1]))),
+            (times, *self.survival(times, interval=BAND).to_numpy().T),
+            whole=self.clock == "renewals",
+            title=f"Survival: {type(self.model).__name__} against the data it was fitted to",
+            xlabel="renewals" if self.clock == "renewals" else f"tenure ({self.origin.unit}s)",
+            ax=ax,
+        )
+
     def _curve(self, name: str, t: ArrayLike, data: Durations | None, interval: float | None) -> pd.DataFrame:
         check_interval(interval)
         times = np.atleast_1d(np.asarray(t, float))
@@ -148,10 +183,11 @@ class SurvivalFit(ContractFit, Fit):
             params = self.customer_params(columns)
             values = [np.broadcast_to(formula(at, **params), (self.draw_count, len(data))).mean(axis=0) for at in times]
             return pd.DataFrame(dict(zip(times, values, strict=True)), index=data.table.index)
-        draws = formula(times, **self.parameter_draws)
+        draws = formula(times, **self.customer_params((times,)))
         frame = pd.DataFrame({name: draws.mean(axis=0)}, index=pd.Index(times, name="t"))
         if interval:
-            frame["lower"], frame["upper"] = summarise(formula(times, **self.posterior.parameter_draws), interval)
+            draws = formula(times, **self.posterior.customer_params((times,)))
+            frame["lower"], frame["upper"] = summarise(draws, interval)
         return frame
 
 
@@ -171,7 +207,7 @@ class SurvivalModel(Model):
     """
 
     clock: ClassVar[Clock]
-    results = SurvivalFit
+    results: ClassVar[type[SurvivalFit]] = SurvivalFit
     log_survival: Any
     log_hazard: Any
 
@@ -196,6 +232,7 @@ class SurvivalModel(Model):
         """Distinct (tenure, event, entry); refuses data in which nobody left, or in which all left at once."""
         t, event, entry = self.arrays(data)
         check_endings(t[event == 1], data, type(self).__name__, len(self.params))
+        warn_of_cause(data, type(self).__name__)
         return Rows.distinct(t, event, entry, weights=data.weights)
 
     def scales(self, rows: Rows) -> dict[str, float]:
@@ -209,9 +246,11 @@ class SurvivalModel(Model):
         """Log-likelihood of each contract: of its end at t, or of lasting longer, given that it lasted to the entry."""
         if cls.clock == "duration":
             ended = where(event == 1, cls.log_hazard(where(event == 1, t, 1.0), **params), 0.0)
-            return ended + cls.log_survival(t, **params) - cls.log_survival(entry, **params)
+            lasted = ended + cls.log_survival(t, **params)
+            return lasted if _all_from_the_start(entry) else lasted - cls.log_survival(entry, **params)
         ended = where(event == 1, log1mexp(cls.log_retention(maximum(t, 1), **params)), 0.0)
-        return ended + cls.log_survival(t - event, **params) - cls.log_survival(entry, **params)
+        lasted = ended + cls.log_survival(t - event, **params)
+        return lasted if _all_from_the_start(entry) else lasted - cls.log_survival(entry, **params)
 
     @classmethod
     def log_retention(cls, t: Any, **params: Any) -> Any:
@@ -361,10 +400,9 @@ class SurvivalModel(Model):
         distributed: whatever the scale of the model, the integrand then falls like e^-x.
         """
         start = cls.log_survival(tenure, **params)
-        with np.errstate(invalid="ignore"):
-            reach = -(cls.log_survival(tenure + horizon, **params) - start) if horizon != math.inf else math.inf
-        reach = np.minimum(reach, _NEVER)
-        top = np.minimum(reach, 60.0)
+        finite = horizon != math.inf
+        reach = start - cls.log_survival(tenure + horizon, **params) if finite else np.full(np.shape(start), math.inf)
+        top = np.minimum(reach, _DEEP)
         total = np.zeros(np.shape(top))
         step = 0.125
         for node in np.arange(-4.0, 4.0 + step / 2, step):  # tanh-sinh
@@ -373,7 +411,12 @@ class SurvivalModel(Model):
             at = top * share
             residual = np.maximum(cls.inverse_log_survival(start - at, **params) - tenure, 0.0)
             total = total + weight * top * residual * np.exp(-at)
-        return np.asarray(total + (horizon * np.exp(-reach) if horizon != math.inf else 0.0))[()]
+        if finite:
+            return np.asarray(total + horizon * np.exp(-top))[()]
+        # What outlives that counts only where the tail is heavy, and there it is smooth.
+        last = cls.inverse_log_survival(start - _DEEP, **params)
+        beyond = integral_to_infinity(lambda u: np.exp(cls.log_survival(last + u, **params) - start))
+        return np.asarray(total + (last - tenure) * math.exp(-_DEEP) + beyond)[()]
 
     @classmethod
     def _discounted_periods(
@@ -386,3 +429,8 @@ class SurvivalModel(Model):
             return np.exp(cls.log_survival(tenure + k, **params) - start - rate * k)
 
         return sum_of_terms(term, periods)
+
+
+def _all_from_the_start(entry: Any) -> bool:
+    """Whether no contract was seen late: the survival to the entry is 1 then."""
+    return isinstance(entry, np.ndarray) and not entry.any()

@@ -1,0 +1,150 @@
+"""Accelerated failure time: models of time whose covariates stretch or shorten every tenure by a factor.
+
+References
+----------
+Kalbfleisch & Prentice (2002), The Statistical Analysis of Failure Time Data, 2nd edition, chapters 2 and 3.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clvmodels.errors import DataError, DataWarning, counted
+from clvmodels.inference import likelihood
+from clvmodels.models.base import Method, Rows, check_priors
+from clvmodels.models.survival.base import SurvivalFit, SurvivalModel, check_endings
+from clvmodels.models.survival.design import Design, checked
+from clvmodels.params import Coordinates, Param, Prior
+
+
+@dataclass(frozen=True)
+class DesignRows(Rows):
+    """Distinct rows of tenure, event, entry and covariates, and how the covariates were made."""
+
+    design: Design
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AcceleratedFit(SurvivalFit):
+    """A fitted model of time; `design` says how its covariates are made, if it has some."""
+
+    model: AcceleratedModel
+    design: Design | None = None
+
+    def customer_columns(self, data: Any) -> tuple[NDArray[np.float64], ...]:
+        """What the model knows of each customer, each (N,): the tenure, then the covariates less their means."""
+        columns = super().customer_columns(data)
+        return columns if self.design is None else (*columns, *self.design.matrix(data.table).T)
+
+    def customer_params(
+        self, columns: tuple[NDArray, ...], draws: slice = slice(None)
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """The parameters of customers of these columns, (S, B); of the average one, (S, 1), where there are none."""
+        params = super().customer_params(columns, draws)
+        return params if self.design is None else scaled(params, self.design.names, columns[1:])
+
+
+class AcceleratedModel(SurvivalModel):
+    """A model of time with a `scale`, the parameter that covariates act on.
+
+    Parameters
+    ----------
+    covariates : str or list of str, optional
+        What makes customers stay longer or shorter: names of columns, or a formula such as
+        ``"price + C(channel) + log(age)"`` (also ``-``, ``:``, ``*``, ``(a + b)**2``, ``log1p()``, ``exp()``,
+        ``sqrt()``, ``I()`` around arithmetic, and names in backticks). Text and C() make categories, which are compared
+        with the first. A customer's scale is ``scale x exp(b_1 (x_1 - mean x_1) + ...)``: a coefficient of 0.1 makes
+        every tenure 10.5 % longer for each 1 more of its covariate, and `scale` is that of a customer whose covariates
+        are the training data's means. R and lifelines report an intercept instead, the log of the scale where all
+        covariates are 0: log(scale) - b_1 mean x_1 - ...; ``fit.design.means`` has the means.
+    priors : mapping of str to prior, optional
+        Densities of the parameters in the user's units, coefficients by the name of their column. Without one, a
+        coefficient times the standard deviation of its column is Normal(0, 2).
+    """
+
+    clock = "duration"
+    results = AcceleratedFit
+
+    def __init__(
+        self, covariates: str | Sequence[str] | None = None, *, priors: Mapping[str, Prior] | None = None
+    ) -> None:
+        self.covariates = None if covariates is None else checked(covariates)
+        super().__init__(priors=priors if covariates is None else None)
+        self.priors = dict(priors or {})  # those of coefficients are looked at once the columns are known
+
+    def fit_rows(self, data: Any) -> Rows:
+        """Distinct (tenure, event, entry, covariates); refuses data that cannot carry as many parameters."""
+        if self.covariates is None:
+            return super().fit_rows(data)
+        t, event, entry = self.arrays(data)
+        check_endings(t[event == 1], data, type(self).__name__, len(self.params))
+        design = Design.of(self.covariates, data.table, data.weights)
+        matrix = design.matrix(data.table)
+        self._check_covariates(design, matrix[event == 1], matrix)
+        rows = Rows.distinct(t, event, entry, *matrix.T, weights=data.weights)
+        return DesignRows(rows.columns, rows.weights, rows.inverse, design)
+
+    def _check_covariates(self, design: Design, ended: NDArray, matrix: NDArray) -> None:
+        """Refuse more covariates than endings; warn of one that has no finite coefficient."""
+        model = type(self).__name__
+        for name in design.names:
+            if name in (param.name for param in self.params):
+                raise DataError(f"covariate {name!r} has the name of a parameter of {model}; rename it")
+        if len(design.names) > len(ended):
+            numbers = f"{counted(len(ended), 'ending')} cannot carry {counted(len(design.names), 'covariate')}"
+            raise DataError(f"{numbers}; leave some out")
+        for i, name in enumerate(design.names):
+            value, column = ended[0, i], matrix[:, i]
+            if (ended[:, i] == value).all() and value in (column.min(), column.max()):
+                warnings.warn(  # nothing keeps the others from lasting for ever
+                    f"{model}: every contract that ended has {name} = {value + design.means[i]:.10g}, so the data do "
+                    "not say how much longer the others last; leave it out, or give its coefficient a prior",
+                    DataWarning,
+                    stacklevel=4,
+                )
+
+    def coordinates(self, rows: Rows) -> Coordinates:
+        """The parameters and the coefficients, each in units of the spread of its covariate."""
+        params, scales = self.params, self.scales(rows)
+        if isinstance(rows, DesignRows):
+            for name, sd in zip(rows.design.names, rows.design.sds, strict=True):
+                meaning = f"change of log scale for each 1 more of {name}: above 0 customers stay longer"
+                params = (*params, Param(name, meaning, carries=name, lower=-math.inf))
+                scales[name] = 1 / sd
+        check_priors(type(self).__name__, self.priors, params)
+        return Coordinates(params, scales, self.priors)
+
+    def target(self, rows: Rows, coordinates: Coordinates, prior: bool) -> likelihood.Target:
+        """The log-likelihood of the rows, covariates put into the scale before the formula is called."""
+        if not isinstance(rows, DesignRows):
+            return super().target(rows, coordinates, prior)
+        formula, names = type(self).log_likelihood, rows.design.names
+
+        def log_likelihood(params: Mapping[str, NDArray], part: slice) -> NDArray:
+            columns = [column[part] for column in rows.columns]
+            return formula(*columns[:3], **scaled(params, names, columns[3:]))
+
+        spread = np.column_stack(rows.columns[3:]) / rows.design.sds
+        return likelihood.Target(log_likelihood, rows.weights, coordinates, prior, spread)
+
+    def _estimate(self, rows: Rows, method: Method, seed: int, draws: int) -> dict[str, Any]:
+        design = rows.design if isinstance(rows, DesignRows) else None
+        return super()._estimate(rows, method, seed, draws) | {"design": design}
+
+
+def scaled(
+    params: Mapping[str, NDArray], names: Sequence[str], covariates: Sequence[NDArray]
+) -> dict[str, NDArray[np.float64]]:
+    """The model's own parameters, with the scale (S, B) of customers of these covariates, each (B,)."""
+    own = {name: value for name, value in params.items() if name not in names}
+    if covariates:
+        coefficients = np.hstack([params[name] for name in names])
+        own["scale"] = own["scale"] * np.exp(coefficients @ np.asarray(covariates))
+    return own
