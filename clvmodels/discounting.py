@@ -13,8 +13,8 @@ _NEGLIGIBLE = 40.0  # rate x time beyond which nothing is worth anything: e^-40
 # Nodes over an infinite horizon, in log(rate x time): before the fold, where less than e^-12 of the value lies, they
 # spread out exponentially, down to e^-27.
 _STEP, _FOLD, _FIRST = 0.35, -12.5, -15.0
-_FAR = 200.0  # the log of the time up to which integrals are taken
 _TERMS = 100  # of a sum that are added one by one, before the rest is an integral
+_FAR = 200.0  # the log of the time up to which integrals are taken
 
 
 def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -67,9 +67,11 @@ class Forecast:
     cost : callable
         Block of columns -> roughly how many numbers a draw of the outcomes needs, for bounding the memory.
     beyond : str
-        Where the share `SHARE` of the clv lies.
+        Where the share `SHARE` of the clv lies; empty where nothing is beyond the data.
     notes, cautions : tuple of str
         What must be said of the numbers, and what must be warned of.
+    drawn_from : str
+        What the intervals of a fit are made of that has no draws itself.
     """
 
     customers: Customers
@@ -81,6 +83,7 @@ class Forecast:
     beyond: str = ""
     notes: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
+    drawn_from: str = "draws of the parameters from the Laplace approximation"
 
     def mean_blocks(self, rows: Rows) -> Iterator[tuple[slice, dict[str, NDArray]]]:
         """Means of the distinct rows, block after block: slice of the rows, and draws (S, B) by column."""
@@ -143,7 +146,9 @@ def table(
     t, attrs = question(fit, data, horizon, interval, interval_of, seed, worth)
     point = fit.forecast(data, t, **worth)
     customers = point.customers
-    attrs["notes"] = [*point.notes, *point.cautions, *attrs["notes"]]
+    attrs["notes"] = [*point.notes, *point.cautions]
+    if interval and fit.method != "laplace":
+        attrs["notes"].append(f"intervals: {point.drawn_from}")
     rows = Rows.distinct(*point.columns)
     columns: dict[str, NDArray] = {}
 
@@ -173,7 +178,7 @@ def table(
     frame.attrs.update(attrs)
     for caution in point.cautions:
         warnings.warn(caution, AssumptionWarning, stacklevel=3)
-    if SHARE in frame.columns:
+    if SHARE in frame.columns and point.beyond:
         clv = frame["clv"].to_numpy() * (1.0 if customers.weights is None else customers.weights)
         _tell_share(float(_share(frame[SHARE].to_numpy(), clv, axis=0)), point.beyond, horizon, frame)
     return frame
@@ -197,7 +202,9 @@ def total(
     t, attrs = question(fit, data, horizon, interval, interval_of, seed, worth)
     point = fit.forecast(data, t, **worth)
     index, members = memberships(point.customers, by)
-    attrs["notes"] = [*point.notes, *point.cautions, *attrs["notes"]]
+    attrs["notes"] = [*point.notes, *point.cautions]
+    if interval and fit.method != "laplace":
+        attrs["notes"].append(f"intervals: {point.drawn_from}")
     rows, number = Rows.distinct(*point.columns), np.arange(len(point.customers))
     alike = np.ones(len(number)) if point.customers.weights is None else point.customers.weights
     # How many customers of each segment share a distinct row.
@@ -246,7 +253,7 @@ def total(
     frame.attrs.update(attrs)
     for caution in point.cautions:
         warnings.warn(caution, AssumptionWarning, stacklevel=3)
-    if SHARE in found:
+    if SHARE in found and point.beyond:
         _tell_share(float(found[SHARE][-1]), point.beyond, horizon, frame)
     return frame
 
@@ -337,9 +344,6 @@ def question(
     if horizon is not None:
         length = horizon_length if isinstance(data, Durations) else horizon_days
         days = length(horizon, unit=data.unit, observation_end=data.observation_end)
-    notes = []
-    if interval and fit.method != "laplace":
-        notes.append("intervals: draws of the parameters from the Laplace approximation")
     attrs: dict[str, Any] = {
         "model": repr(fit.model),
         "method": fit.method,
@@ -348,7 +352,6 @@ def question(
         **described(data, horizon, days),
         **worth,
         **({"interval": interval, "interval_of": interval_of} if interval else {}),
-        "notes": notes,
     }
     return days / unit_days(data.unit), attrs
 

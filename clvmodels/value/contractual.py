@@ -18,7 +18,6 @@ from clvmodels.errors import DataError
 from clvmodels.models import forecast
 from clvmodels.models.base import Method, Origin, Specification, given_or_training
 from clvmodels.models.forecast import Forecast, IntervalOf
-from clvmodels.models.survival.base import SurvivalModel
 from clvmodels.models.survival.contracts import ContractFit, new_contract
 from clvmodels.models.survival.forecast import Payments, Timing
 from clvmodels.schema import refuse
@@ -302,6 +301,7 @@ class ContractualCLVFit:
             beyond=base.beyond,
             notes=(*notes, *base.notes),
             cautions=base.cautions,
+            drawn_from=base.drawn_from,
         )
 
     def __repr__(self) -> str:
@@ -359,6 +359,4 @@ class ContractualCLV(Specification):
         self, data: Durations, method: Method = "ml", seed: int | None = None, *, draws: int = 1000
     ) -> ContractualCLVFit:
         """Fit the survival model; method, seed and draws are passed on to it, as in `Model.fit`."""
-        if isinstance(self.survival, SurvivalModel):
-            return ContractualCLVFit(self, self.survival.fit(data, method=method, seed=seed, draws=draws))
-        return ContractualCLVFit(self, self.survival.fit(data, seed=seed, draws=draws))
+        return ContractualCLVFit(self, self.survival.fit(data, method=method, seed=seed, draws=draws))

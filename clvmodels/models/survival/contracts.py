@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,8 @@ class ContractFit:
     log_survival_at: Any
     lifetimes: Any
     mean_residual_lifetime: Any
+
+    drawn_from: ClassVar[str] = Forecast.drawn_from
 
     def predict(
         self,

@@ -82,7 +82,8 @@ def contract_forecast(fit: ContractFit, data: Durations, t: float, payments: Pay
         notes.append(f"{ended:,} of {counted(data.number, 'contract')} have ended: they are left out")
     customers_told = counted(active.number, "customer")
     tenure = customers[0] * period
-    if math.isfinite(t) and (longer := _number(active, tenure + t > fit.origin.covered * EXACT)):
+    extrapolates = fit.support == math.inf
+    if extrapolates and math.isfinite(t) and (longer := _number(active, tenure + t > fit.origin.covered * EXACT)):
         notes.append(
             f"for {longer:,} of {customers_told} the horizon reaches tenures longer than the longest ever observed, "
             f"{longest}"
@@ -101,9 +102,10 @@ def contract_forecast(fit: ContractFit, data: Durations, t: float, payments: Pay
         means=ahead.means,
         outcomes=ahead.endless_outcomes if math.isinf(t) else ahead.outcomes,
         cost=ahead.cost,
-        beyond=f"is paid at a tenure longer than the longest ever observed, {longest}",
+        beyond=f"is paid at a tenure longer than the longest ever observed, {longest}" if extrapolates else "",
         notes=tuple(notes),
         cautions=tuple(cautions),
+        drawn_from=fit.drawn_from,
     )
 
 
@@ -128,7 +130,7 @@ class _Ahead:
 
     def told(self, tenure: float) -> str:
         """A tenure on the clock, in words."""
-        return f"{tenure:,.10g} {'renewals' if self.discrete else f'{self.fit.origin.unit}s'}"
+        return f"{tenure:,.4g} {'renewals' if self.discrete else f'{self.fit.origin.unit}s'}"
 
     def tenure_at_end(self, tenure: NDArray) -> NDArray[np.float64]:
         """The tenure on the clock at the end of the horizon, of all customers."""
