@@ -202,7 +202,8 @@ class Subscriptions:
     @property
     def end(self) -> pd.Timestamp:
         """The last start or end that is not in the future."""
-        return self._end(self._records(), None)
+        with self._reading() as reader:
+            return _last(self._known(read_records(reader, self._fields)))
 
     def audit(self, until: Day | None = None) -> Audit:
         """What is in the records, what is odd, what is done about it, and whether it is enough to fit.
@@ -374,10 +375,6 @@ class Subscriptions:
         with contextlib.closing(Reader(self._source, self._encoding, **self._fields.parameters)) as reader:
             yield reader
 
-    def _records(self) -> Records:
-        with self._reading() as reader:
-            return self._known(read_records(reader, self._fields))
-
     def _known(self, records: Records) -> Records:
         """The records as known at the end of the day up to which these are."""
         return records if self._known_until is None else records.until(from_day(self._known_until))
@@ -385,13 +382,7 @@ class Subscriptions:
     def _end(self, records: Records, until: Day | None) -> pd.Timestamp:
         if until is not None:
             return time.day(until, "until")
-        if self._known_until is not None:
-            return self._known_until
-        used, today = records.status == Status.USED, from_day(pd.Timestamp.today())
-        dates = np.concatenate([records.start[used], records.end[used]])
-        past = dates[dates <= today]
-        starts = records.start[used]
-        return pd.Timestamp(past.max() if len(past) else starts.max() if len(starts) else today)
+        return _last(records) if self._known_until is None else self._known_until
 
     @staticmethod
     def _first(records: Records) -> pd.Timestamp:
@@ -576,6 +567,15 @@ class Subscriptions:
 def from_day(day: pd.Timestamp) -> np.datetime64:
     """A day as NumPy counts it."""
     return day.to_datetime64().astype("datetime64[D]")
+
+
+def _last(records: Records) -> pd.Timestamp:
+    """The last start or end that is not in the future; where all are, the last start."""
+    used, today = records.status == Status.USED, from_day(pd.Timestamp.today())
+    starts = records.start[used]
+    dates = np.concatenate([starts, records.end[used]])
+    past = dates[dates <= today]
+    return pd.Timestamp(past.max() if len(past) else starts.max() if len(starts) else today)
 
 
 def _period(given: str) -> time.Period | str:

@@ -96,7 +96,8 @@ def test_the_default_end_is_the_last_start_or_end_that_is_not_in_the_future():
 
 def test_the_source_of_durations_is_what_was_known_then():
     source = contracts(simple()).durations(until="2023-03-14").source
-    assert source.end == pd.Timestamp("2023-03-14")
+    assert source.end == pd.Timestamp("2023-03-01")
+    assert source.durations().observation_end == pd.Timestamp("2023-03-14")
     assert source.durations().table.loc["gone", "event"] == 0
     assert len(source.durations(until="2024-01-01")) == 4  # nothing later is in it
 
