@@ -37,10 +37,7 @@ def counts_against_model(
     -------
     Axes
     """
-    if ax is None:
-        from matplotlib import pyplot
-
-        _, ax = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    ax = _axes(ax)
     place = np.arange(len(labels))
     lower, upper = summarise(simulated, BAND)
     mean = simulated.mean(axis=0)
@@ -68,10 +65,7 @@ def step_curve(
     ax : Axes, optional
         Where to draw; a new figure if not given.
     """
-    if ax is None:
-        from matplotlib import pyplot
-
-        _, ax = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    ax = _axes(ax)
     time = np.append(0.0, time)
     survival, lower, upper = (np.append(1.0, values) for values in (survival, lower, upper))
     ax.fill_between(time, lower, upper, step="post", color="#c6d4e1", linewidth=0, label="95 % limits")
@@ -80,4 +74,50 @@ def step_curve(
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
+    return ax
+
+
+def curve_against_steps(
+    steps: tuple[NDArray, NDArray], curve: tuple[NDArray, ...], *, whole: bool, title: str, xlabel: str, ax: Axes | None
+) -> Axes:
+    """Share of customers left after each tenure: Kaplan-Meier's steps, and a model that goes on where they end.
+
+    Parameters
+    ----------
+    steps : (time, survival), each (K,)
+        The steps, the last time being that where they end.
+    curve : (time, survival, lower, upper), each (M,)
+        The model, and its band.
+    whole : bool
+        The model speaks of whole times: it is drawn as points.
+    title, xlabel : str
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+    """
+    ax = _axes(ax)
+    time, survival, lower, upper = curve
+    ax.fill_between(time, lower, upper, color="#c6d4e1", linewidth=0, label=f"model, {BAND:.0%} band")
+    ax.plot(time, survival, "o-" if whole else "-", markersize=4, color="#2f5d8a", label="model")
+    ax.step(
+        np.append(0.0, steps[0]),
+        np.append(1.0, steps[1]),
+        where="post",
+        color="#222222",
+        linewidth=1,
+        label="Kaplan-Meier",
+    )
+    ax.axvline(steps[0][-1], color="#999999", linewidth=0.8, linestyle=":")
+    ax.set(title=title, xlabel=xlabel, ylabel="share left", xlim=(0, None), ylim=(0, 1))
+    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    return ax
+
+
+def _axes(ax: Axes | None) -> Axes:
+    """Where to draw: a new figure if nothing was given."""
+    if ax is None:
+        from matplotlib import pyplot
+
+        _, ax = pyplot.subplots(figsize=(7, 4), layout="constrained")
     return ax

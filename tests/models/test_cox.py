@@ -185,6 +185,19 @@ def test_lifetimes_follow_the_curve_from_the_tenure_on(late_fit):
     assert np.isinf(ends).any()
 
 
+def test_the_mean_residual_lifetime_is_the_area_from_the_tenure_on(late_fit, fit):
+    columns = (np.array([0.0, 6.5]), np.zeros(2, int), np.array([0.5, -0.5]))
+    grid = np.linspace(0, 10, 100_001)
+    middle = (grid[1:] + grid[:-1]) / 2
+    found = late_fit.mean_residual_lifetime(10.0, columns)[0]
+    for i in range(2):
+        one = tuple(column[[i]] for column in columns)
+        survival = np.exp(late_fit.log_survival_at(one[0] + middle, one) - late_fit.log_survival_at(one[0], one))
+        assert found[i] == pytest.approx(survival.mean() * 10, rel=1e-4)
+    at_the_end = fit.mean_residual_lifetime(9.0, tuple(c[:1] for c in fit.customer_columns(fit.data.active)))
+    assert at_the_end.item() == 0
+
+
 def test_the_curve_ends_where_the_data_do(fit):
     assert fit.support == 52
     found = fit.survival([0, 52, 52.1], interval=0.9)

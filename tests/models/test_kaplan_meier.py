@@ -91,6 +91,23 @@ def test_the_restricted_mean_is_the_area_under_the_curve(fit):
     assert found.loc[15, "lower"] < area < found.loc[15, "upper"]
 
 
+def test_the_mean_residual_lifetime_is_the_area_from_the_tenure_on(fit):
+    tenure = np.array([0.0, 3.3, 12])
+    grid = np.linspace(0, 9, 90_001)
+    middle = (grid[1:] + grid[:-1]) / 2
+    for source in (fit, clv.KaplanMeier().fit(fit.data, seed=1, draws=100).posterior):
+        found = source.mean_residual_lifetime(9.0, (tenure,))
+        assert found.shape == (source.draw_count, 3)
+        start = source.log_survival_at(tenure, (tenure,))
+        for i, each in enumerate(tenure):
+            area = np.exp(source.log_survival_at(each + middle, (tenure,)) - start[:, [i]]).mean(axis=1) * 9
+            assert np.allclose(found[:, i], area, rtol=1e-4)
+    # Beyond the support nothing is counted, and for who is there already nothing is known.
+    found = fit.mean_residual_lifetime(9.0, (np.array([fit.support - 1, fit.support + 1]),))[0]
+    assert 0.9 < found[0] <= 1
+    assert np.isnan(found[1])
+
+
 def test_the_interval_of_the_restricted_mean_is_right_in_repeated_samples():
     rng, means, widths = np.random.default_rng(5), [], []
     for _ in range(200):
@@ -172,6 +189,8 @@ def test_an_early_end_of_the_curve_is_told():
     columns = (np.array([3.0]),)
     conditional = fit.log_survival_at(5.5, columns) - fit.log_survival_at(columns[0], columns)
     assert np.exp(conditional).item() == pytest.approx(0.5)
+    assert fit.mean_residual_lifetime(3.0, columns).item() == pytest.approx(2 + 0.5)
+    assert fit.restricted_mean([6])["restricted_mean"].item() == 1
 
 
 def test_what_cannot_be_fitted_is_refused():

@@ -2,7 +2,9 @@
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
+from conftest import quietly
 
 mpl.use("Agg")
 from matplotlib import pyplot
@@ -53,3 +55,20 @@ def test_draws_of_the_parameters_widen_the_band(cdnow):
     fit = clv.BGNBD().fit(cdnow, method="laplace", seed=1)
     assert len(fit.simulated_data(np.full(10, 39.0))) == 100
     assert fit.plot().get_ylabel() == "customers"
+
+
+@pytest.mark.parametrize(("model", "column"), [(clv.SBG, "renewals"), (clv.Weibull, "duration")])
+def test_survival_against_the_steps_of_the_data(model, column):
+    frame = pd.DataFrame({column: [1, 1, 2, 3, 5, 6, 6, 6], "event": [1, 1, 1, 1, 1, 0, 0, 0]})
+    fit = quietly(model().fit, clv.Durations(frame, "month"), method="map", seed=1)
+    ax = fit.plot()
+    line, steps, end = ax.lines
+    assert line.get_xdata()[-1] == 9  # half as far again as the data
+    np.testing.assert_allclose(line.get_ydata(), fit.survival(line.get_xdata())["survival"])
+    assert steps.get_xdata().tolist() == [0, 1, 2, 3, 5, 6]
+    np.testing.assert_allclose(steps.get_ydata(), [1, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 3 / 8])
+    assert set(end.get_xdata()) == {6}
+    _, other = pyplot.subplots()
+    assert fit.plot(ax=other) is other
+    with pytest.raises(ValueError, match="there is no plot of kind 'frequency'; choose 'survival'"):
+        fit.plot("frequency")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from clvmodels.data.durations import ENTRY, Clock, Durations, checked_durations
 from clvmodels.draws import check_interval, summarise
 from clvmodels.errors import AssumptionWarning, DataError, counted, examples
-from clvmodels.models.base import Fit, Model, Rows
+from clvmodels.models.base import Fit, Model, Rows, check_kind
 from clvmodels.ops import log1mexp, maximum, where
 from clvmodels.params import Prior
+from clvmodels.plots.models import BAND, curve_against_steps
+from clvmodels.product_limit import RiskTable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _LONGEST = 1e300  # times are searched for up to here; beyond, a customer never leaves
 _DEEP = 40.0  # -log of a survival below which no horizon is too long
@@ -141,6 +146,31 @@ class SurvivalFit(Fit):
     def retention(self, t: ArrayLike, *, data: Durations | None = None, interval: float | None = None) -> pd.DataFrame:
         """Share of the customers of t - 1 who are still there at t: S(t) / S(t - 1)."""
         return self._curve("retention_rate", t, data, interval)
+
+    def plot(self, kind: Literal["survival"] = "survival", ax: Axes | None = None) -> Axes:
+        """The share left after each tenure: the model against Kaplan and Meier's steps, and half as far again.
+
+        Parameters
+        ----------
+        kind : {"survival"}
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if not given.
+        """
+        check_kind(kind, "survival")
+        if self.rows is None:
+            raise DataError("a picture needs the contracts that the model was fitted to; a loaded fit has none")
+        t, event, entry = self.rows.columns[:3]
+        risk = RiskTable.of(t, event, entry, self.rows.weights)
+        end = 1.5 * risk.last
+        times = np.arange(math.ceil(end) + 1.0) if self.clock == "renewals" else np.linspace(0, end, 200)
+        return curve_against_steps(
+            (np.append(risk.time, risk.last), np.exp(np.append(risk.log_survival, risk.log_survival[-1]))),
+            (times, *self.survival(times, interval=BAND).to_numpy().T),
+            whole=self.clock == "renewals",
+            title=f"Survival: {type(self.model).__name__} against the data it was fitted to",
+            xlabel="renewals" if self.clock == "renewals" else f"tenure ({self.origin.unit}s)",
+            ax=ax,
+        )
 
     def _curve(self, name: str, t: ArrayLike, data: Durations | None, interval: float | None) -> pd.DataFrame:
         check_interval(interval)

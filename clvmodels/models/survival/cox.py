@@ -232,6 +232,22 @@ class CoxFit(StepFit):
             end[:, here] = steps.reached(level[:, here], draws)
         return end
 
+    def mean_residual_lifetime(self, t: float, columns: tuple[NDArray, ...]) -> Array:
+        """As `StepFit`: the area under the curve, from step to step."""
+        tenure, end = columns[0], np.minimum(columns[0] + t, self.support)
+        risk = self._risk(columns, slice(None))
+        start = self._baseline_at(tenure, columns[1], slice(None)) * risk
+        times = np.append(np.unique(np.concatenate([steps.time[1:] for steps in self.steps])), np.inf)
+        number = np.searchsorted(times, tenure, side="right")
+        area, at = np.zeros(risk.shape), tenure
+        stay = np.where(tenure <= self.support, np.ones(risk.shape), np.nan)
+        while (at < end).any():
+            then = np.maximum(np.minimum(times[number], end), at)
+            area += stay * (then - at)
+            stay = np.exp(start - self._baseline_at(then, columns[1], slice(None)) * risk)
+            at, number = then, np.minimum(number + 1, len(times) - 1)
+        return area
+
     def _risk(self, columns: tuple[NDArray, ...], draws: slice) -> Array:
         """exp(x'b), (S, B)."""
         return np.exp((self.partial.coefficients + self.change[draws]) @ np.stack(columns[2:]))

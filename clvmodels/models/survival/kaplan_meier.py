@@ -89,6 +89,10 @@ class KaplanMeierFit(StepFit):
         start = self.steps.at(columns[0], draws)
         return self.steps.reached(start + rng.standard_exponential(start.shape), draws)
 
+    def mean_residual_lifetime(self, t: float, columns: tuple[NDArray, ...]) -> Array:
+        """As `StepFit`: the area under the curve."""
+        return self.steps.area(columns[0], columns[0] + t)
+
     def survival(self, t: ArrayLike, *, data: Durations | None = None, interval: float | None = None) -> pd.DataFrame:
         """As `StepFit`; `lower` and `upper` are the limits of `table`, at the level `interval`."""
         check_interval(interval)
@@ -133,9 +137,12 @@ class KaplanMeierFit(StepFit):
         """
         check_interval(interval)
         ends = tenures(horizon, 0)
-        frame = pd.DataFrame({"restricted_mean": self.steps.area(ends).mean(axis=0)}, pd.Index(ends, name="horizon"))
+        known, start = ends <= self.support, np.zeros(len(ends))
+        mean = np.where(known, self.steps.area(start, ends)[0], np.nan)
+        frame = pd.DataFrame({"restricted_mean": mean}, pd.Index(ends, name="horizon"))
         if interval:
-            frame["lower"], frame["upper"] = summarise(self.posterior.steps.area(ends), interval)
+            limits = summarise(self.posterior.steps.area(start, ends), interval)
+            frame["lower"], frame["upper"] = (np.where(known, limit, np.nan) for limit in limits)
         return frame
 
     def plot(self, kind: str = "survival", *, ax: Axes | None = None) -> Axes:

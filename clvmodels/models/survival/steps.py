@@ -20,6 +20,7 @@ from clvmodels.draws import blocks, check_draws, check_interval, check_seed, new
 from clvmodels.errors import examples
 from clvmodels.models.base import Method, Origin
 from clvmodels.models.survival.base import survival_data
+from clvmodels.product_limit import LOG_ZERO
 
 Array = NDArray[np.float64]
 
@@ -83,14 +84,22 @@ class Steps:
         hazard = np.broadcast_to(self.hazard[draws], (len(level), len(self.time)))
         return np.stack([time[np.searchsorted(one, at)] for one, at in zip(hazard, level, strict=True)])
 
-    def area(self, ends: Array) -> Array:
-        """The integral of the survival from 0 up to each end, (S, E); NaN beyond what is known."""
-        survival, time = np.exp(-self.hazard), np.append(np.maximum(self.time, 0.0), self.last)
-        before = np.cumsum(np.diff(time) * survival, axis=1)
-        before = np.insert(before, 0, 0.0, axis=1)  # up to each of `time`
-        number = np.searchsorted(self.time, ends, side="right") - 1
-        area = before[:, number] + survival[:, number] * (ends - time[number])
-        return np.where(ends <= self.last, area, np.nan)
+    def area(self, start: Array, end: Array) -> Array:
+        """The integral of S(u) / S(start) over u from `start` to `end`, each (B,), as far as it is known: (S, B)."""
+        # A survival of 0 is left out of the curve; what it ends is cut off there.
+        zeros = np.floor(self.hazard[0] / -LOG_ZERO)
+        survival = np.exp(-(self.hazard + LOG_ZERO * zeros))
+        fallen = np.append(self.time[1:][np.diff(zeros) > 0], np.inf)
+        end = np.minimum(end, np.minimum(self.last, fallen[np.searchsorted(fallen, start, side="right")]))
+        time = np.append(np.maximum(self.time, 0.0), self.last)
+        before = np.insert(np.cumsum(np.diff(time) * survival, axis=1), 0, 0.0, axis=1)  # up to each of `time`
+
+        def until(t: Array) -> Array:
+            number = np.searchsorted(self.time, t, side="right") - 1
+            return np.asarray(before[:, number] + survival[:, number] * (t - time[number]))
+
+        number = np.searchsorted(self.time, start, side="right") - 1
+        return np.where(start <= self.last, (until(end) - until(start)) / survival[:, number], np.nan)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -187,6 +196,10 @@ class StepFit:
             return np.exp(fit.log_survival_at(at, columns) - fit.log_survival_at(at - 1, columns))
 
         return self._table("retention_rate", tenures(t, 1), data, interval, value)
+
+    def mean_residual_lifetime(self, t: float, columns: tuple[NDArray, ...]) -> Array:
+        """Mean of the lifetime to come, counted up to t and to the support: (S, B)."""
+        raise NotImplementedError
 
     def _average(self) -> tuple[NDArray, ...]:
         """Columns, each (1,), of the average customer."""
