@@ -327,7 +327,7 @@ class Subscriptions:
             horizon_days=length,
         )
 
-    def cohorts(self, unit: str = "month", until: Day | None = None) -> pd.DataFrame:
+    def cohorts(self, unit: str = "month", until: Day | None = None, since: Day | None = None) -> pd.DataFrame:
         """The retention triangle: what share of those who started together is left after 0, 1, 2, ... units.
 
         Parameters
@@ -335,8 +335,9 @@ class Subscriptions:
         unit : {"day", "week", "month", "year"}
             Cohorts are the contracts that started in the same one of the calendar; age is counted from each contract's
             own start, on the calendar.
-        until : date, optional
-            Last day observed, as for `durations`.
+        until, since : date, optional
+            Last day observed, and first, as for `durations`. Contracts that began before are left out: nobody knows
+            how many began with them.
 
         Returns
         -------
@@ -348,11 +349,14 @@ class Subscriptions:
         period = time.period(unit)
         records, end, told = self._checked(until)
         _tell(told)
+        first = self._since(since, end)
         contracts = self._kept(contracts_of(records, from_day(end), self._grace), None)
+        contracts = contracts if first is None else contracts.only(contracts.start >= from_day(first))
+        if not len(contracts):
+            raise DataError(f"no contract starts by {end:%Y-%m-%d}{f', and since {first:%Y-%m-%d}' if first else ''}")
         begin = pd.Series(contracts.start.astype("datetime64[us]"))
-        cohort, index = pd.factorize(
-            begin.dt.to_period({"day": "D", "week": "W", "month": "M", "year": "Y"}[unit]), True
-        )
+        calendar = begin.dt.to_period({"day": "D", "week": "W", "month": "M", "year": "Y"}[unit])
+        cohort, index = pd.factorize(calendar, sort=True)
         # Left at age k is who had not left by the day of that age.
         ages = time.renewals_until(contracts.start, period, contracts.last_paid) + 1
         known = np.where(contracts.stale, ages, time.renewals_until(contracts.start, period, contracts.until) + 1)
@@ -430,7 +434,7 @@ class Subscriptions:
             whom = f"{counted(int(kept.stale.sum()), 'contract')}: {examples(ids[kept.stale])}"
             told.append(
                 f"{fields.renews} is before {end:%Y-%m-%d}, and no end stands beside it for {whom}; they are known "
-                "only until then, and count so; if they have left, give that column as end="
+                "only until then, and taken for customers; if they have left, give that column as end="
             )
         if fields.value and (priceless := np.isnan(kept.price)).any():
             whom = f"{counted(int(priceless.sum()), 'contract')}: {examples(ids[priceless])}"
