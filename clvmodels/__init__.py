@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from clvmodels.data import datasets as datasets
     from clvmodels.data.audit import Audit as Audit
     from clvmodels.data.durations import Durations as Durations
+    from clvmodels.data.subscriptions import ContractSplit as ContractSplit
+    from clvmodels.data.subscriptions import Subscriptions as Subscriptions
     from clvmodels.data.summary import Summary as Summary
     from clvmodels.data.transactions import Split as Split
     from clvmodels.data.transactions import Transactions as Transactions
@@ -47,6 +49,8 @@ from clvmodels.export import export as export
 
 _HOME = {
     "Audit": "clvmodels.data.audit",
+    "ContractSplit": "clvmodels.data.subscriptions",
+    "Subscriptions": "clvmodels.data.subscriptions",
     "Split": "clvmodels.data.transactions",
     "Transactions": "clvmodels.data.transactions",
     "Durations": "clvmodels.data.durations",

@@ -65,7 +65,7 @@ def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], ND
 
 
 def sum_of_terms(term: Callable[[float], NDArray], number: float = math.inf) -> NDArray[np.float64]:
-    """Sum of a falling function over 0, 1, 2, ..., number - 1; which may be infinite.
+    """Sum of a falling function over 0, 1, 2, ..., number - 1, which may be infinite.
 
     After the first hundred terms, which may fall as they like, the rest changes little from one to the next, and is
     an integral with the first corrections of Euler and Maclaurin.

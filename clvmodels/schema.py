@@ -95,6 +95,14 @@ DURATIONS: dict[str, Column] = {
     "historic_revenue": Column("paid so far, in all contracts of the customer", "money"),
 }
 
+CONTRACT_HOLDOUT: dict[str, Column] = {
+    "retained": Column(
+        "1 if the customer is still one at the end of the holdout, in the same contract, else 0", "0 or 1"
+    ),
+    "lifetime": Column("time as a customer within the holdout", "time"),
+    "revenue": Column("payments due within the holdout while a customer, at the price known at the cutoff", "money"),
+}
+
 CONTRACT_PREDICTIONS: dict[str, Column] = {
     "p_retained": Column("P(still a customer at the end of the horizon)", "probability"),
     "expected_lifetime": Column("mean residual lifetime within the horizon", "time"),

@@ -61,6 +61,11 @@ def warn_of_cause(data: Durations, model: str) -> None:
         )
 
 
+def _all_from_the_start(entry: Any) -> bool:
+    """Whether no contract was seen late: the survival to the entry is 1 then."""
+    return isinstance(entry, np.ndarray) and not entry.any()
+
+
 def check_endings(ends: NDArray, data: Durations, model: str, parameters: int) -> None:
     """Refuse data that say nothing of when customers leave."""
     if not len(ends):
@@ -230,10 +235,14 @@ class SurvivalModel(Model):
 
     def fit_rows(self, data: Any) -> Rows:
         """Distinct (tenure, event, entry); refuses data in which nobody left, or in which all left at once."""
+        return Rows.distinct(*self.endings(data), weights=data.weights)
+
+    def endings(self, data: Any) -> tuple[NDArray[np.float64], ...]:
+        """As `arrays`, of data that say when customers leave."""
         t, event, entry = self.arrays(data)
         check_endings(t[event == 1], data, type(self).__name__, len(self.params))
         warn_of_cause(data, type(self).__name__)
-        return Rows.distinct(t, event, entry, weights=data.weights)
+        return t, event, entry
 
     def scales(self, rows: Rows) -> dict[str, float]:
         """Mean tenure."""
@@ -429,8 +438,3 @@ class SurvivalModel(Model):
             return np.exp(cls.log_survival(tenure + k, **params) - start - rate * k)
 
         return sum_of_terms(term, periods)
-
-
-def _all_from_the_start(entry: Any) -> bool:
-    """Whether no contract was seen late: the survival to the entry is 1 then."""
-    return isinstance(entry, np.ndarray) and not entry.any()
