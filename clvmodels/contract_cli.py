@@ -110,11 +110,12 @@ def demo(
         made.comparison, f"{contract_workflow.DEMO_HOLDOUT} after {contract_workflow.DEMO_CUTOFF}, as predicted then"
     )
     show_prediction(made.prediction, MEANS)
-    actual, simple, model = (made.comparison["retained"][name] for name in ("actual", "shifted geometric", "sBG"))
+    actual, simple, model = (made.comparison["retained"][name] for name in ("actual", "simple formula", "sBG"))
     say(
-        f"\n{actual:,.0f} customers were still there at the end. If all customers were alike, there would be "
-        f"{simple:,.0f}; sBG, in which they differ, says {model:,.0f}. This reproduces a published example, which its "
-        "authors chose to show that: it is no evidence for other data."
+        f"\n{actual:,.0f} customers were still there at the end. The simple formula (price / churn rate), which takes "
+        f"them all for alike as the shifted geometric does, expects {simple:,.0f}; sBG, in which they differ, "
+        f"{model:,.0f}. This reproduces a published example, which its authors chose to show that: it is no evidence "
+        "for other data."
         f"\nEach customer's year, with intervals: {made.prediction.file} and {made.csv}"
         "\nNext, with your own contracts: clvmodels predict --contracts --help"
     )

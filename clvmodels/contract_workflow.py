@@ -34,6 +34,7 @@ from clvmodels.models.survival.weibull import Weibull
 from clvmodels.time import Horizon, horizon_days, oldest_day
 from clvmodels.value.contractual import ContractualCLV, ContractualCLVFit
 from clvmodels.value.margin import Margin, margin_attribute, margins
+from clvmodels.value.simple import SimpleCLV
 from clvmodels.workflow import Prediction, Progress, files, given, listed, silent, today
 
 if TYPE_CHECKING:
@@ -57,7 +58,12 @@ MODELS: dict[str, Any] = {
 # The published table says how many customers were left after each year; the day they began and the price are invented.
 DEMO_SEGMENT, DEMO_START, DEMO_END, DEMO_PRICE = "high-end", "2010-01-01", "2022-01-01", 100.0
 DEMO_CUTOFF, DEMO_HOLDOUT = "2017-01-01", "5 years"
-DEMO_MODELS = {"shifted geometric": ShiftedGeometric, "sBG": SBG, "BdW": BdW}
+DEMO_MODELS: dict[str, Any] = {
+    "simple formula": SimpleCLV(),
+    "shifted geometric": ContractualCLV(ShiftedGeometric()),
+    "sBG": ContractualCLV(SBG()),
+    "BdW": ContractualCLV(BdW()),
+}
 DEMO_MARGIN, DEMO_DISCOUNT_RATE = 0.30, 0.10
 
 
@@ -124,7 +130,7 @@ def demo_records() -> pd.DataFrame:
 def demo(folder: str | Path = ".", *, overwrite: bool = False, seed: int = 1, progress: Progress = silent) -> Demo:
     """The whole way on the published retention of 1,000 customers, as contracts of one year each.
 
-    Three models are fitted to the first seven years and compared on the five after. Then sBG is fitted to all twelve,
+    Four models are fitted to the first seven years and compared on the five after. Then sBG is fitted to all twelve,
     predicts one year with 90 % intervals, and is exported. The numbers are those of Fader & Hardie (2007), who chose
     the example: a reproduction, no evidence that the models are right for other data.
 
@@ -148,7 +154,7 @@ def demo(folder: str | Path = ".", *, overwrite: bool = False, seed: int = 1, pr
     rows = {"actual": split.holdout[["retained", "revenue"]].sum()}
     progress(f"Fit until {DEMO_CUTOFF} and predict the {DEMO_HOLDOUT} after")
     for name, model in DEMO_MODELS.items():
-        total = ContractualCLV(model()).fit(split.calibration, seed=seed).total(horizon=DEMO_HOLDOUT).iloc[-1]
+        total = model.fit(split.calibration).total(horizon=DEMO_HOLDOUT).iloc[-1]
         rows[name] = pd.Series({"retained": total["retained"], "revenue": total["expected_revenue"]})
     comparison = pd.DataFrame(rows).T.rename_axis("model")
     for outcome in ("retained", "revenue"):

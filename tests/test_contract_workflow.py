@@ -81,12 +81,13 @@ def test_the_records_of_the_demo_are_the_published_table():
 def test_the_demo_compares_with_what_was_published(demo):
     table = demo.comparison
     survivors = clv.datasets.retention("high-end")
-    assert table.index.tolist() == ["actual", "shifted geometric", "sBG", "BdW"]
+    assert table.index.tolist() == ["actual", "simple formula", "shifted geometric", "sBG", "BdW"]
     assert table.loc["actual", "retained"] == survivors[12] == 394
     assert table.loc["actual", "revenue"] == 100 * survivors[8:].sum()
     # Shifted geometric at its closed form: 509 left in as many renewals as were survived and not.
     churn = 509 / (509 + survivors[1:8].sum())
     assert table.loc["shifted geometric", "retained"] == pytest.approx(491 * (1 - churn) ** 5, rel=1e-6)
+    np.testing.assert_allclose(table.loc["simple formula"], table.loc["shifted geometric"], rtol=1e-6)
     # sBG at the published parameters .668 and 3.806: r(t) = (beta + t - 1) / (alpha + beta + t - 1).
     years = np.arange(8, 13)
     retention = (3.806 + years - 1) / (0.668 + 3.806 + years - 1)
