@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from clvmodels.models.transactions.bgnbd import BGNBD as BGNBD
     from clvmodels.persistence import load as load
     from clvmodels.persistence import save as save
+    from clvmodels.value.contractual import ContractualCLV as ContractualCLV
     from clvmodels.value.noncontractual import NonContractualCLV as NonContractualCLV
     from clvmodels.value.simple import SimpleCLV as SimpleCLV
 
@@ -66,6 +67,7 @@ _HOME = {
     "LogNormal": "clvmodels.models.survival.lognormal",
     "Weibull": "clvmodels.models.survival.weibull",
     "SBG": "clvmodels.models.survival.sbg",
+    "ContractualCLV": "clvmodels.value.contractual",
     "NonContractualCLV": "clvmodels.value.noncontractual",
     "SimpleCLV": "clvmodels.value.simple",
     "AssumptionWarning": "clvmodels.errors",

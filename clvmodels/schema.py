@@ -125,7 +125,16 @@ CONTRACT_PREDICTIONS: dict[str, Column] = {
     "clv_upper": Column("upper end of it", "money"),
 }
 
-PREDICTED = {*PREDICTIONS, *INFINITE_HORIZON, *CONTRACT_PREDICTIONS, "retained"}
+# Over an infinite horizon it takes the place of what may be infinite or says nothing: p_retained, the expected and the
+# interval of lifetime and of revenue.
+CONTRACT_INFINITE_HORIZON: dict[str, Column] = {
+    "derl": Column(
+        "discounted expected residual lifetime: mean number of all periods yet to be paid for, each discounted from "
+        "its payment to the end of observation",
+        "count",
+    ),
+}
+PREDICTED = {*PREDICTIONS, *INFINITE_HORIZON, *CONTRACT_PREDICTIONS, *CONTRACT_INFINITE_HORIZON, "retained"}
 
 
 def check_summary(table: pd.DataFrame) -> None:

@@ -110,7 +110,7 @@ def audited(
             *_choices(reader, fields, len(records)),
             *_record_checks(records, contracts, fields, until_given),
             *_contract_checks(contracts, kept, fields, returns, grace),
-            _observed_to(kept),
+            _observed_to(kept, until_given),
             _survivors_only(kept),
             _enough(kept),
         ]
@@ -228,10 +228,10 @@ def _contract_checks(
         yield some(f"conflicting {name}", "note", differ, "contracts with several values; the earliest counts")
 
 
-def _observed_to(kept: Contracts) -> dict[str, Any]:
+def _observed_to(kept: Contracts, until_given: bool) -> dict[str, Any]:
     """Whether ends seem to be known further than starts, so that nobody knows until when the records were kept."""
     check = "ends after the last start"
-    if not len(kept):
+    if not len(kept) or until_given:
         return row(check, "ok", 0, "")
     last = kept.start.max()
     after = kept.event & (kept.last > last)

@@ -153,6 +153,7 @@ def test_rows_do_not_depend_on_their_neighbours(table):
         "log(price",
         "I(" + "(" * 400 + "price" + ")" * 400 + ")",
         "I(" + "-" * 900 + "price)",
+        "I(" + "-" * 40 + "price)",
         "price + " * 200 + "age",
         "",
         "price - price",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from clvmodels.errors import DataError, DataWarning, counted
 from clvmodels.inference import likelihood
 from clvmodels.models.base import Method, Rows, check_priors
-from clvmodels.models.survival.base import SurvivalFit, SurvivalModel, check_endings
+from clvmodels.models.survival.base import SurvivalFit, SurvivalModel
 from clvmodels.models.survival.design import Design, checked
 from clvmodels.params import Coordinates, Param, Prior
 
@@ -83,8 +83,7 @@ class AcceleratedModel(SurvivalModel):
         """Distinct (tenure, event, entry, covariates); refuses data that cannot carry as many parameters."""
         if self.covariates is None:
             return super().fit_rows(data)
-        t, event, entry = self.arrays(data)
-        check_endings(t[event == 1], data, type(self).__name__, len(self.params))
+        t, event, entry = self.endings(data)
         design = Design.of(self.covariates, data.table, data.weights)
         matrix = design.matrix(data.table)
         self._check_covariates(design, matrix[event == 1], matrix)

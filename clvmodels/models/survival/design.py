@@ -39,7 +39,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Pow: np.power,
 }
 _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "boolean"}
-_LONGEST, _HIGHEST_POWER, _MOST_CATEGORIES = 1000, 4, 1000
+_LONGEST, _DEEPEST, _HIGHEST_POWER, _MOST_CATEGORIES = 1000, 30, 4, 1000
 _COLLINEAR = 1e-8  # of a column's own spread: what the other columns leave of it
 
 Covariates = str | tuple[str, ...]
@@ -237,21 +237,23 @@ def _function(call: ast.Call) -> str:
     return ""
 
 
-def _refuse(node: ast.AST, text: str, top: bool = False) -> None:
+def _refuse(node: ast.AST, text: str, depth: int = 0) -> None:
     """Raise `ValueError` unless a node and all below it are on the short list of what a formula may contain."""
+    if depth > _DEEPEST:
+        raise _not_allowed(text)
     match node:
         case ast.Name():
             return
         case ast.Constant(value=int() | float() as value) if type(value) is not bool and abs(value) < 1e300:
             return
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return _refuse(operand, text)
+            return _refuse(operand, text, depth + 1)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-            _refuse(left, text)
-            return _refuse(right, text)
+            _refuse(left, text, depth + 1)
+            return _refuse(right, text, depth + 1)
         case ast.Call(args=[argument], keywords=[]) if _function(node) in _FUNCTIONS:
-            return _refuse(argument, text)
-        case ast.Call(func=ast.Name(id="C"), args=[ast.Name()], keywords=[]) if top:
+            return _refuse(argument, text, depth + 1)
+        case ast.Call(func=ast.Name(id="C"), args=[ast.Name()], keywords=[]) if depth == 0:
             return None
     raise _not_allowed(text)
 
@@ -311,7 +313,7 @@ def _factor(text: str, is_column: bool) -> _Factor:
         tree = ast.parse(plain.strip(), mode="eval").body
     except ValueError as error:  # a null byte
         raise _not_allowed(text) from error
-    _refuse(tree, text, top=True)
+    _refuse(tree, text)
     quoted = {f"{stem}{i}": name for i, name in enumerate(names)}
     found = {node.id: quoted.get(node.id, node.id) for node in ast.walk(tree) if isinstance(node, ast.Name)}
     return _Factor(text, tree, found)
