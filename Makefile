@@ -1,7 +1,7 @@
 # make demo   predict CDNOW's customers and compare with the simple formula
 # make test   run all tests
 # make check  lint, format, types
-# make bench  time the log and the fits against lifetimes
+# make bench  time the log and the fits against lifetimes and lifelines
 # PYTHON=...  another Python for .venv (3.11 or newer)
 PYTHON ?= python3
 BIN := .venv/bin

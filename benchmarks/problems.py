@@ -69,6 +69,48 @@ def summary(lines: Callable[[], pd.DataFrame]) -> Callable[[Path], None]:
     return write
 
 
+COVARIATES = {"price": -0.02, "age": 0.01, "web": 0.3, "visits": 0.1, "discount": 0.5}
+
+
+def times(contracts: int) -> Callable[[Path], None]:
+    """Contracts of Weibull length, seen for one to sixty months, with five covariates."""
+
+    def write(path: Path) -> None:
+        rng = np.random.default_rng(1)
+        frame = pd.DataFrame(
+            {
+                "customer_id": np.arange(contracts),
+                "price": np.round(rng.gamma(4, 5, contracts), 2),
+                "age": rng.integers(18, 80, contracts),
+                "web": rng.integers(0, 2, contracts),
+                "visits": rng.poisson(3, contracts),
+                "discount": rng.random(contracts),
+            }
+        )
+        end = np.exp(3 + frame[list(COVARIATES)] @ list(COVARIATES.values())) * rng.weibull(0.8, contracts)
+        seen = rng.uniform(1, 60, contracts)
+        frame.assign(duration=np.minimum(end, seen), event=(end < seen).astype(int)).to_parquet(path, index=False)
+
+    return write
+
+
+def renewals(contracts: int) -> Callable[[Path], None]:
+    """Contracts that are renewed by the month, seen for up to sixty, of customers who differ."""
+
+    def write(path: Path) -> None:
+        rng = np.random.default_rng(1)
+        end = clv.BdW.simulate(rng, np.zeros(contracts), gamma=0.6, delta=2.1, c=1.3)
+        seen = rng.integers(1, 61, contracts)
+        frame = {
+            "customer_id": np.arange(contracts),
+            "renewals": np.minimum(end, seen),
+            "event": (end <= seen).astype(int),
+        }
+        pd.DataFrame(frame).to_parquet(path, index=False)
+
+    return write
+
+
 PROBLEMS = [
     Problem("CDNOW sample, 2,357 customers", "BGNBD", summary(clv.datasets.cdnow_sample), 3, 7),
     Problem("CDNOW sample, 2,357 customers", "GammaGamma", summary(clv.datasets.cdnow_sample), 3, 7),
@@ -76,4 +118,7 @@ PROBLEMS = [
     Problem("CDNOW, 23,570 customers", "GammaGamma", summary(clv.datasets.cdnow), 3, 7),
     Problem("log of 1 million lines", "summary", log(1_000_000), 5, 1),
     Problem("log of 10 million lines", "summary", log(10_000_000), 3, 1),
+    Problem("100,000 contracts, 5 covariates", "Weibull", times(100_000), 3, 3),
+    Problem("1 million contracts", "SBG", renewals(1_000_000), 3, 3),
+    Problem("1 million contracts", "BdW", renewals(1_000_000), 3, 3),
 ]
