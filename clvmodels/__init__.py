@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from clvmodels.data import datasets as datasets
     from clvmodels.data.audit import Audit as Audit
     from clvmodels.data.durations import Durations as Durations
+    from clvmodels.data.subscriptions import ContractSplit as ContractSplit
+    from clvmodels.data.subscriptions import Subscriptions as Subscriptions
     from clvmodels.data.summary import Summary as Summary
     from clvmodels.data.transactions import Split as Split
     from clvmodels.data.transactions import Transactions as Transactions
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from clvmodels.models.transactions.bgnbd import BGNBD as BGNBD
     from clvmodels.persistence import load as load
     from clvmodels.persistence import save as save
+    from clvmodels.value.contractual import ContractualCLV as ContractualCLV
     from clvmodels.value.noncontractual import NonContractualCLV as NonContractualCLV
     from clvmodels.value.simple import SimpleCLV as SimpleCLV
 
@@ -46,6 +49,8 @@ from clvmodels.export import export as export
 
 _HOME = {
     "Audit": "clvmodels.data.audit",
+    "ContractSplit": "clvmodels.data.subscriptions",
+    "Subscriptions": "clvmodels.data.subscriptions",
     "Split": "clvmodels.data.transactions",
     "Transactions": "clvmodels.data.transactions",
     "Durations": "clvmodels.data.durations",
@@ -62,6 +67,7 @@ _HOME = {
     "LogNormal": "clvmodels.models.survival.lognormal",
     "Weibull": "clvmodels.models.survival.weibull",
     "SBG": "clvmodels.models.survival.sbg",
+    "ContractualCLV": "clvmodels.value.contractual",
     "NonContractualCLV": "clvmodels.value.noncontractual",
     "SimpleCLV": "clvmodels.value.simple",
     "AssumptionWarning": "clvmodels.errors",

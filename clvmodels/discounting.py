@@ -1,8 +1,9 @@
-"""Discounted sums of a stream of transactions."""
+"""Discounted sums of a stream of transactions, or of payments."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ _NEGLIGIBLE = 40.0  # rate x time beyond which nothing is worth anything: e^-40
 # Nodes over an infinite horizon, in log(rate x time): before the fold, where less than e^-12 of the value lies, they
 # spread out exponentially, down to e^-27.
 _STEP, _FOLD, _FIRST = 0.35, -12.5, -15.0
+_TERMS = 100  # of a sum that are added one by one, before the rest is an integral
+_FAR = 200.0  # the log of the time up to which integrals are taken
 
 
 def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -59,3 +62,55 @@ def discount_nodes(horizon: float, rate: float) -> tuple[NDArray[np.float64], ND
     times = np.append(reach * root**2, horizon)
     weights = np.append(rate * reach * root * gauss, 1.0) * np.exp(-rate * times)
     return times, weights
+
+
+def sum_of_terms(term: Callable[[float], NDArray], number: float = math.inf) -> NDArray[np.float64]:
+    """Sum of a falling function over 0, 1, 2, ..., number - 1, which may be infinite.
+
+    After the first hundred terms, which may fall as they like, the rest changes little from one to the next, and is
+    an integral with the first corrections of Euler and Maclaurin.
+
+    >>> sum_of_terms(lambda k: np.array([0.5**k, (k + 1.0) ** -3])).round(10)  # 2, and zeta(3)
+    array([2.       , 1.2020569])
+    """
+    total = np.asarray(term(0.0), float)
+    for k in range(1, int(min(number, _TERMS))):
+        total = total + term(float(k))
+    if number <= _TERMS:
+        return total[()]
+
+    def rest(first: float) -> NDArray[np.float64]:
+        slope = (term(first + 1) - term(first - 1)) / 2
+        third = (term(first + 2) - 2 * term(first + 1) + 2 * term(first - 1) - term(first - 2)) / 2
+        # The slope by differences is that of the third derivative off by a sixth of it.
+        return (
+            integral_to_infinity(lambda u: term(first + u)) + term(first) / 2 - (slope - third / 6) / 12 + third / 720
+        )
+
+    total = total + rest(float(_TERMS))
+    return np.asarray(total if number == math.inf else total - rest(float(number)))[()]
+
+
+def integral_to_infinity(term: Callable[[float], NDArray]) -> NDArray[np.float64]:
+    """The integral of a falling function over (0, infinity), which may be infinite."""
+    step, fold = 0.125, 3.0
+
+    def at(y: float) -> NDArray[np.float64]:
+        # u = exp(y - e^(-y - fold)): the nodes spread out exponentially towards 0, where the function is flat.
+        inner = math.exp(-y - fold)
+        u = math.exp(y - inner)
+        return np.asarray(step * u * (1 + inner) * term(u))
+
+    with np.errstate(over="ignore"):  # a power of the time may be infinite, where S is 0
+        total = last = at(0.0)
+        for y in np.arange(-step, -8.0, -step):
+            total = total + at(y)
+        for y in np.arange(step, _FAR, step):
+            before, last = last, at(y)
+            total = total + last
+            if (last <= 1e-17 * total).all():
+                return total
+    # So far out the tail is a power of u, and what is left a geometric sum.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(before > 0, last / before, 0.0)
+        return np.where(ratio < 1 - 1e-9, total + last * ratio / (1 - ratio), np.inf)

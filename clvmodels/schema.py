@@ -95,6 +95,14 @@ DURATIONS: dict[str, Column] = {
     "historic_revenue": Column("paid so far, in all contracts of the customer", "money"),
 }
 
+CONTRACT_HOLDOUT: dict[str, Column] = {
+    "retained": Column(
+        "1 if the customer is still one at the end of the holdout, in the same contract, else 0", "0 or 1"
+    ),
+    "lifetime": Column("time as a customer within the holdout", "time"),
+    "revenue": Column("payments due within the holdout while a customer, at the price known at the cutoff", "money"),
+}
+
 CONTRACT_PREDICTIONS: dict[str, Column] = {
     "p_retained": Column("P(still a customer at the end of the horizon)", "probability"),
     "expected_lifetime": Column("mean residual lifetime within the horizon", "time"),
@@ -117,7 +125,16 @@ CONTRACT_PREDICTIONS: dict[str, Column] = {
     "clv_upper": Column("upper end of it", "money"),
 }
 
-PREDICTED = {*PREDICTIONS, *INFINITE_HORIZON, *CONTRACT_PREDICTIONS, "retained"}
+# Over an infinite horizon it takes the place of what may be infinite or says nothing: p_retained, the expected and the
+# interval of lifetime and of revenue.
+CONTRACT_INFINITE_HORIZON: dict[str, Column] = {
+    "derl": Column(
+        "discounted expected residual lifetime: mean number of all periods yet to be paid for, each discounted from "
+        "its payment to the end of observation",
+        "count",
+    ),
+}
+PREDICTED = {*PREDICTIONS, *INFINITE_HORIZON, *CONTRACT_PREDICTIONS, *CONTRACT_INFINITE_HORIZON, "retained"}
 
 
 def check_summary(table: pd.DataFrame) -> None:

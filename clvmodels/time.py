@@ -231,6 +231,23 @@ def horizon_days(horizon: Horizon, *, unit: str, observation_end: pd.Timestamp |
     return days
 
 
+def horizon_length(horizon: Horizon, *, unit: str, observation_end: pd.Timestamp | None = None) -> float:
+    """Days of a horizon of contracts: as `horizon_days` or, without a calendar, of months and years of mean length.
+
+    Contracts are counted in periods. Where no calendar says how long these are, a year must hold twelve of a month.
+
+    >>> horizon_length("1 year", unit="month"), horizon_length(12, unit="month")
+    (365.25, 365.25)
+    """
+    days: float = horizon_days(horizon, unit=unit, observation_end=observation_end)
+    if observation_end is None:
+        if isinstance(horizon, str) and (words := _WORDS.fullmatch(horizon)):
+            days = int(words[1]) * UNIT_DAYS[words[2].lower()]
+        elif isinstance(horizon, (int, float, np.integer, np.floating)):
+            days = float(horizon) * UNIT_DAYS[unit]
+    return days
+
+
 def oldest_day(max_age: str | int, today: pd.Timestamp) -> pd.Timestamp:
     """The day that lies an age before today.
 

@@ -144,13 +144,13 @@ def test_the_simple_formula_is_saved_too(log, again):
         assert repr(loaded) == repr(fit)
         same(loaded.predict(summary, horizon="1 year"), fit.predict(summary, horizon="1 year"))
         same(loaded.total(summary, horizon="1 year", interval=0.9), fit.total(summary, horizon="1 year", interval=0.9))
-        with pytest.raises(clv.DataError, match="a loaded fit has no customers of its own; give it a summary"):
+        with pytest.raises(clv.DataError, match="a loaded fit has no customers of its own; give it some"):
             loaded.predict(horizon="1 year")
 
 
 def test_without_customers_a_loaded_fit_says_what_it_needs(saved):
     loaded = clv.load(saved)
-    sentence = r"^a loaded fit has no customers of its own; give it a summary, as in fit\.predict\(data, \.\.\.\)$"
+    sentence = r"^a loaded fit has no customers of its own; give it some, as in fit\.predict\(data, \.\.\.\)$"
     asked = {"horizon": "39 weeks"}
     for call in (
         lambda: loaded.predict(**asked),

@@ -29,8 +29,8 @@ def test_the_examples_print_what_is_shown(text, tmp_path):
 
 @pytest.mark.parametrize(
     "table",
-    [schema.SUMMARY, schema.PREDICTIONS, schema.INFINITE_HORIZON],
-    ids=["summary", "predictions", "infinite horizon"],
+    [schema.SUMMARY, schema.DURATIONS, schema.CONTRACT_HOLDOUT, schema.PREDICTIONS, schema.INFINITE_HORIZON],
+    ids=["summary", "durations", "holdout of contracts", "predictions", "infinite horizon"],
 )
 def test_every_column_is_explained_in_the_words_of_the_schema(text, table):
     for name, column in table.items():

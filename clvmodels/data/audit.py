@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from clvmodels.data import numbers, sql
+from clvmodels.data import numbers, parsing, sql
 from clvmodels.data.choice import currencies, listed, mixed, wanted
 from clvmodels.data.purchases import Found, dates, day_number
 from clvmodels.data.reader import Reader
@@ -29,7 +29,7 @@ _REPEATERS, _GAPS = 50, 3
 # First purchases are counted in the first twelfth of the log; twice its even share is called a pile-up.
 _FIRST_PART = 12
 
-_ENOUGH = "enough to fit"
+ENOUGH = "enough to fit"
 
 # The Thai calendar is 543 years ahead of the one in which nobody kept logs before 1950.
 BUDDHIST = "look Buddhist (2567 is 2024: subtract 543 first)"
@@ -38,12 +38,12 @@ _BUDDHIST_START = 1950 + 543
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """The findings of `Transactions.audit`; a table in the terminal and in Jupyter.
+    """The findings of an audit of purchases or of contracts; a table in the terminal and in Jupyter.
 
     Parameters
     ----------
     title : str
-        The log in one line.
+        The log, or the records, in one line.
     table : DataFrame
         One row per check: `check`, `level` ("ok", "note", "warning" or "error"), `count`, `share` (of lines or
         customers; missing where it makes no sense), `examples` (some customers, or texts that cannot be read) and
@@ -55,8 +55,8 @@ class Audit:
 
     @property
     def enough(self) -> bool:
-        """Whether a model can be fitted: somebody repeats, and some time has passed."""
-        return not ((self.table["check"] == _ENOUGH) & (self.table["level"] == "error")).any()
+        """Whether a model can be fitted: somebody repeats and some time has passed; some contract has ended."""
+        return not ((self.table["check"] == ENOUGH) & (self.table["level"] == "error")).any()
 
     def __repr__(self) -> str:
         from rich import box, table
@@ -70,8 +70,8 @@ class Audit:
         grid.add_column("count", justify="right", no_wrap=True)
         grid.add_column("share", justify="right", no_wrap=True)
         grid.add_column("")
-        for row in self._texts().itertuples(index=False):
-            grid.add_row(*row)
+        for texts in self._texts().itertuples(index=False):
+            grid.add_row(*texts)
         out = io.StringIO()
         # In Jupyter rich would otherwise display the text instead of writing it.
         console = Console(file=out, width=80, color_system=None, markup=False, emoji=False, force_jupyter=False)
@@ -154,11 +154,11 @@ def remedy(reader: Reader, fields: Fields, status: Status) -> str:
     texts = reader.scan(sql.unread_texts(fields, status))["text"]
     if status is Status.NO_VALUE:
         return numbers.remedy(texts, fields.decimal, fields.thousands)
-    buddhist, order = _date_faults(texts, fields)
-    return ", and ".join([f"the years {BUDDHIST}"] * buddhist + [fields.date_remedy] * order)
+    buddhist, order = date_faults(texts, fields)
+    return ", and ".join([f"the years {BUDDHIST}"] * buddhist + [fields.date_remedy(fields.date)] * order)
 
 
-def _date_faults(texts: pd.Series, fields: Fields) -> tuple[bool, bool]:
+def date_faults(texts: pd.Series, fields: parsing.Columns) -> tuple[bool, bool]:
     """Whether dates that cannot be read have Buddhist years, and whether it remains to say how they are written."""
     years = texts.str.findall(r"(?<!\d)\d{4}(?!\d)").map(lambda found: any(is_buddhist(int(year)) for year in found))
     buddhist = len(texts) > 0 and bool(years.all())
@@ -179,7 +179,7 @@ def buddhist_lines(reader: Reader, fields: Fields) -> int:
     return after - beyond
 
 
-def _row(
+def row(
     check: str, level: str, count: float, remark: str, *, of: float = math.nan, found: pd.Index | None = None
 ) -> dict[str, Any]:
     """One row of the table; `of` is what the count is a share of, `found` the customers to name."""
@@ -193,65 +193,65 @@ def _row(
     }
 
 
-def _oddity(
+def oddity(
     check: str, level: str, count: float, remark: str, of: float, found: pd.Index | None = None
 ) -> dict[str, Any]:
     """A row that is "ok" and says nothing where nothing was found."""
-    return _row(check, level, count, remark, of=of, found=found) if count else _row(check, "ok", 0, "")
+    return row(check, level, count, remark, of=of, found=found) if count else row(check, "ok", 0, "")
 
 
 def _facts(fields: Fields, found: Found, gap: float, end: pd.Timestamp) -> Iterator[dict[str, Any]]:
     buyers, first = found.customers, found.first
-    yield _row("lines", "note", found.totals["lines"].sum(), "")
-    yield _row("customers", "note", len(buyers), "")
-    yield _row("one purchase only", "note", (buyers["transactions"] == 1).sum(), "of the customers", of=len(buyers))
+    yield row("lines", "note", found.totals["lines"].sum(), "")
+    yield row("customers", "note", len(buyers), "")
+    yield row("one purchase only", "note", (buyers["transactions"] == 1).sum(), "of the customers", of=len(buyers))
     if fields.order:
-        yield _row("orders", "note", buyers["n_orders"].sum(), "")
-    yield _row("purchase days", "note", buyers["transactions"].sum(), "what the models count")
+        yield row("orders", "note", buyers["n_orders"].sum(), "")
+    yield row("purchase days", "note", buyers["transactions"].sum(), "what the models count")
     if pd.notna(first):
         days = max((end - first).days, 0)
         gaps = "" if math.isnan(gap) else f"; the median gap between purchases is {counted(round(gap), 'day')}"
         span = f"{first:%Y-%m-%d} to {end:%Y-%m-%d}" if first <= end else f"{end:%Y-%m-%d} is before the first date"
-        yield _row("days observed", "note", days, f"{span}{gaps}")
+        yield row("days observed", "note", days, f"{span}{gaps}")
     if buyers["revenue"].sum() > 0:
         top = math.ceil(len(buyers) / 100)
         share = buyers["revenue"].nlargest(top).sum() / buyers["revenue"].sum()
-        yield _row("top 1 % of customers", "note", top, "hold this share of the revenue") | {"share": share}
+        yield row("top 1 % of customers", "note", top, "hold this share of the revenue") | {"share": share}
 
 
 def _choices(reader: Reader, fields: Fields, all_found: Found) -> Iterator[dict[str, Any]]:
     """What the options leave out or put together."""
     scan, lines = reader.scan, all_found.totals["lines"].sum()
     if fields.where:
-        out = scan(sql.left_out(fields))
+        out = scan(parsing.left_out(fields))
         count = 0 if out.empty else out["lines"].iloc[0]
         other = (f"{name} is not {either}" for name, either in wanted(fields).items())
         held = pd.Index([repr(brief(text)) for text in out["held"]])
-        yield _row("not asked for", "note", count, f"left out: {' or '.join(other)}", of=count + lines, found=held)
+        yield row("not asked for", "note", count, f"left out: {' or '.join(other)}", of=count + lines, found=held)
     if fields.part:
         again = sum(fields.overlap.values())
         remark = f"left out: lines of days that another {fields.part} holds, too"
-        yield _oddity("overlapping exports", "note", again, remark, again + lines)
+        yield oddity("overlapping exports", "note", again, remark, again + lines)
     found = currencies(reader, fields)
     if len(fields.currency) > 1:
         others = found.drop(fields.currency[1], errors="ignore")
         count, level = others["lines"].sum(), "ok" if others.empty else "warning"
-        yield _row("other currencies", level, count, f"left out: {listed(others)}", of=count + lines)
+        yield row("other currencies", level, count, f"left out: {listed(others)}", of=count + lines)
     elif not (several := mixed(found, fields)).empty:
         remark = f"refused by summary(): {found.index.name} holds {listed(several)}; pick one with currency="
-        yield _row("several currencies", "error", several["lines"].sum(), remark, of=lines)
+        yield row("several currencies", "error", several["lines"].sum(), remark, of=lines)
     for number, name in enumerate(fields.customers[1:], 1):
-        taken = scan(sql.second_ids(fields, number)).iloc[0]
+        taken = scan(parsing.second_ids(fields, number)).iloc[0]
         remark = f"taken where {' and '.join(fields.customers[:number])} is missing"
-        yield _oddity(f"id from {name}", "note", taken["lines"], remark, lines)
+        yield oddity(f"id from {name}", "note", taken["lines"], remark, lines)
         remark = f"customers counted twice: their {name} stands beside another id on other lines"
-        yield _oddity(f"two ids by {name}", "warning", taken["twice"], remark, math.nan)
+        yield oddity(f"two ids by {name}", "warning", taken["twice"], remark, math.nan)
 
 
 def _three_decimals(reader: Reader, fields: Fields, lines: float) -> Iterator[dict[str, Any]]:
     """Whether what is read as decimals may be thousands, where nobody has said how these are written."""
     for name in fields.value:
-        if fields.types[name] in sql.TEXTS and fields.thousands is None:
+        if fields.types[name] in parsing.TEXTS and fields.thousands is None:
             found = reader.scan(sql.three_decimals(name, fields)).iloc[0]
             if found["three"] == found["marked"] > 0:
                 remark = (
@@ -259,7 +259,7 @@ def _three_decimals(reader: Reader, fields: Fields, lines: float) -> Iterator[di
                     f"thousands={fields.decimal!r} and decimal={'.,'.replace(fields.decimal, '')!r}"
                 )
                 example = pd.Index([repr(brief(found["example"]))])
-                yield _row("three decimals", "warning", found["three"], remark, of=lines, found=example)
+                yield row("three decimals", "warning", found["three"], remark, of=lines, found=example)
 
 
 def _line_checks(
@@ -281,18 +281,18 @@ def _line_checks(
             unusable[status] = pd.Index([brief(repr(text)) for text in texts]).unique()
     lost = lost_share(worth, fields.refunds)
     share = "" if math.isnan(lost) else f", with {lost:.1%} of the {'net ' * (fields.refunds == 'net')}revenue"
-    yield _oddity("no customer id", "warning", count[Status.NO_CUSTOMER], f"left out{share}", lines)
-    remark = f"{done}: {fields.date} {fields.date_fault}"
-    if count[Status.NO_DATE] and fields.dates_are_written:
+    yield oddity("no customer id", "warning", count[Status.NO_CUSTOMER], f"left out{share}", lines)
+    remark = f"{done}: {fields.date} {fields.date_fault(fields.date)}"
+    if count[Status.NO_DATE] and fields.is_written(fields.date):
         texts = reader.scan(sql.unread_texts(fields, Status.NO_DATE))["text"]
-        buddhist, order = _date_faults(texts, fields)
+        buddhist, order = date_faults(texts, fields)
         remark += f"; the years {BUDDHIST}" if buddhist else ""
         remark += "; say how with date_format=" if order and fields.date_format is None else ""
-    yield _oddity("unreadable dates", refused, count[Status.NO_DATE], remark, lines, unusable[Status.NO_DATE])
+    yield oddity("unreadable dates", refused, count[Status.NO_DATE], remark, lines, unusable[Status.NO_DATE])
     if fields.value:
         unread = count[Status.NO_VALUE] and fields.texts(Status.NO_VALUE)
         remark = f"{done}; {remedy(reader, fields, Status.NO_VALUE)}" if unread else done
-        yield _oddity("unreadable values", refused, count[Status.NO_VALUE], remark, lines, unusable[Status.NO_VALUE])
+        yield oddity("unreadable values", refused, count[Status.NO_VALUE], remark, lines, unusable[Status.NO_VALUE])
         yield from _three_decimals(reader, fields, lines)
         policy = {
             "net": ("note", f"taken off the purchases before them; their sum is {worth[Status.REFUND]:,.2f}"),
@@ -301,25 +301,25 @@ def _line_checks(
             "error": ("error", "refused by summary()"),
         }
         level, remark = policy[fields.refunds]
-        yield _oddity("refunds", level, odd["negatives"].sum(), remark, lines, some("negatives"))
-        yield _oddity("zero values", "note", people["zeros"].sum(), "counted as purchases", lines, some("zeros"))
+        yield oddity("refunds", level, odd["negatives"].sum(), remark, lines, some("negatives"))
+        yield oddity("zero values", "note", people["zeros"].sum(), "counted as purchases", lines, some("zeros"))
     remark = "equal to another in every column; counted"
-    yield _oddity("repeated lines", "note", repeats["repeats"].sum(), remark, lines, pd.Index(repeats["customer"]))
+    yield oddity("repeated lines", "note", repeats["repeats"].sum(), remark, lines, pd.Index(repeats["customer"]))
     days = pd.concat([found.customers["transactions"], found.refunded["days"]])
     counted_here = people.drop(found.older.index)
     more = counted_here["PURCHASE"] - days.groupby(level=0).sum().reindex(counted_here.index, fill_value=0)
     remark = "lines of one customer on one day are one purchase"
-    yield _oddity("merged into one day", "note", more.sum(), remark, lines, more.index[more > 0])
+    yield oddity("merged into one day", "note", more.sum(), remark, lines, more.index[more > 0])
     if until is None:
         check, level, remark = "dates in the future", "warning", "they move the end of observation; give until="
     else:
         check, level, remark = "dates after the end", "note", f"left out, being after {until:%Y-%m-%d}"
-    yield _oddity(check, level, people["beyond"].sum(), remark, lines, some("beyond"))
+    yield oddity(check, level, people["beyond"].sum(), remark, lines, some("beyond"))
     if ahead := buddhist_lines(reader, fields):
-        yield _row("Buddhist years", "warning", ahead, f"their years {BUDDHIST}", of=lines)
+        yield row("Buddhist years", "warning", ahead, f"their years {BUDDHIST}", of=lines)
     zoned, dated = odd["zoned"].sum(), odd["dated"].sum()
     remark = f"times with a zone are turned into {fields.timezone}, times without are taken as they are"
-    yield _oddity("mixed time zones", "warning", min(zoned, dated - zoned), remark, lines)
+    yield oddity("mixed time zones", "warning", min(zoned, dated - zoned), remark, lines)
 
 
 def _customer_checks(reader: Reader, fields: Fields, found: Found, people: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -327,26 +327,26 @@ def _customer_checks(reader: Reader, fields: Fields, found: Found, people: pd.Da
         if fields.refunds == "net":
             back, beyond = (found.refunded[found.refunded[name] > 0] for name in ("days", "left"))
             of, remark = found.customers["transactions"].sum() + back["days"].sum(), "purchase days that count no more"
-            yield _oddity("refunded in full", "note", back["days"].sum(), remark, of, back.index)
+            yield oddity("refunded in full", "note", back["days"].sum(), remark, of, back.index)
             remark = f"customers who gave back {beyond['left'].sum():,.2f} more than they had bought; that is left out"
-            yield _oddity("refunds beyond", "warning", len(beyond), remark, len(people), beyond.index)
+            yield oddity("refunds beyond", "warning", len(beyond), remark, len(people), beyond.index)
             gone = back.index[back["transactions"] == 0]
             remark = "customers who gave back all they had bought; not in the summary"
-            yield _oddity("all given back", "note", len(gone), remark, len(people), gone)
+            yield oddity("all given back", "note", len(gone), remark, len(people), gone)
         without = people.index[(people["REFUND"] > 0) & (people["PURCHASE"] == 0)]
         remark = "customers who bought nothing; not in the summary"
-        yield _oddity("refunds only", "note", len(without), remark, len(people), without)
+        yield oddity("refunds only", "note", len(without), remark, len(people), without)
     for i, name in enumerate(fields.attributes):
         several = people.index[people[f"conflict_{i}"]]
         remark = "customers with several values; the earliest counts"
-        yield _oddity(f"conflicting {name}", "warning", len(several), remark, len(people), several)
+        yield oddity(f"conflicting {name}", "warning", len(several), remark, len(people), several)
     if fields.acquired or fields.first_seen_after is not None:
         remark = "customers who are left out: how often they bought before is not known"
-        yield _oddity("older than the log", "note", len(found.older), remark, len(people), found.older.index)
+        yield oddity("older than the log", "note", len(found.older), remark, len(people), found.older.index)
     if fields.acquired:
         seen = reader.scan(sql.acquired(fields)).iloc[0]
         remark = f"customers whose {fields.acquired} is missing, unreadable or after their first purchase in the log"
-        yield _oddity("acquired unknown", "warning", seen[["unread", "missing", "later"]].sum(), remark, len(people))
+        yield oddity("acquired unknown", "warning", seen[["unread", "missing", "later"]].sum(), remark, len(people))
 
 
 def _first_purchases(first_dates: pd.Series, first: pd.Timestamp, end: pd.Timestamp) -> dict[str, Any]:
@@ -357,13 +357,13 @@ def _first_purchases(first_dates: pd.Series, first: pd.Timestamp, end: pd.Timest
     check = "pile-up at the start"
     early = int((first_dates <= first + (end - first) / _FIRST_PART).sum())
     if end <= first or early <= 2 / _FIRST_PART * len(first_dates):
-        return _row(check, "ok", 0, "")
+        return row(check, "ok", 0, "")
     remark = f"first purchases in the first twelfth of the log ({1 / _FIRST_PART:.0%} would be even)"
     if first_dates.max() <= first + (end - first) / 2:
         remark += f"; all customers came by {first_dates.max():%Y-%m-%d}: a cohort"
-        return _row(check, "note", early, remark, of=len(first_dates))
+        return row(check, "note", early, remark, of=len(first_dates))
     remark += "; customers may be older than the log, their T too short: give acquired= or first_seen_after="
-    return _row(check, "warning", early, remark, of=len(first_dates))
+    return row(check, "warning", early, remark, of=len(first_dates))
 
 
 def _enough(buyers: pd.DataFrame, gap: float, first: pd.Timestamp, end: pd.Timestamp) -> dict[str, Any]:
@@ -381,4 +381,4 @@ def _enough(buyers: pd.DataFrame, gap: float, first: pd.Timestamp, end: pd.Times
         ] * short
         level = "warning" if doubts else "ok"
         remark = "; ".join(["customers who bought again", *doubts])
-    return _row(_ENOUGH, level, repeaters, remark, of=len(buyers))
+    return row(ENOUGH, level, repeaters, remark, of=len(buyers))

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from clvmodels.data import sql
+from clvmodels.data import parsing, sql
+from clvmodels.data.parsing import Columns
 from clvmodels.data.reader import Reader
 from clvmodels.data.sql import Fields
 from clvmodels.errors import DataError, DataWarning, counted, examples
@@ -63,7 +64,7 @@ def _text(value: Any) -> str | None:
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-def wanted(fields: Fields) -> dict[str, str]:
+def wanted(fields: Columns) -> dict[str, str]:
     """What `where` asks for in each column, in a sentence."""
     return {name: " or ".join(map(_written, texts)) for name, texts in fields.where}
 
@@ -72,12 +73,12 @@ def _written(text: str | None) -> str:
     return "missing" if text is None else repr(text)
 
 
-def check_chosen(reader: Reader, fields: Fields) -> None:
+def check_chosen(reader: Reader, fields: Columns) -> None:
     """Refuse to choose what is not there."""
     of_all = dataclasses.replace(fields, where=(), currency=())
     for name, texts in fields.where:
         bound = {f"text_{i}": text for i, text in enumerate(texts) if text is not None}
-        counts = reader.scan(sql.count_held(name, texts, fields), **bound).iloc[0]
+        counts = reader.scan(parsing.count_held(name, texts, fields), **bound).iloc[0]
         absent = [text for text, number in zip(texts, counts, strict=True) if not number]
         if absent:
             told = f"no line has {name} {' or '.join(map(_written, absent))}; {_most_frequent(reader, name, of_all)}"
@@ -85,16 +86,26 @@ def check_chosen(reader: Reader, fields: Fields) -> None:
                 raise DataError(told)
             warnings.warn(told, DataWarning, stacklevel=3)
     of_where = dataclasses.replace(fields, currency=())
-    if fields.where and reader.scan(sql.one_line(of_where), **of_where.parameters).empty:
+    if fields.where and reader.scan(parsing.one_line(of_where), **of_where.parameters).empty:
         raise DataError(f"no line has all that where= asks for, of {' and '.join(name for name, _ in fields.where)}")
-    if len(fields.currency) > 1 and reader.scan(sql.one_line(fields), **fields.parameters).empty:
+    if len(fields.currency) > 1 and reader.scan(parsing.one_line(fields), **fields.parameters).empty:
         name, code = fields.currency
         raise DataError(f"no line has {name} {code!r}; {_most_frequent(reader, name, of_where)}")
 
 
-def _most_frequent(reader: Reader, name: str, fields: Fields) -> str:
-    held = reader.scan(sql.frequent(name, fields), **fields.parameters)["held"]
+def _most_frequent(reader: Reader, name: str, fields: Columns) -> str:
+    held = reader.scan(parsing.frequent(name, fields), **fields.parameters)["held"]
     return f"{name} holds {examples(map(repr, held), limit=5) or 'nothing'}"
+
+
+def ids_beside(reader: Reader, fields: Columns) -> list[str]:
+    """What is said of customers who are counted twice, because they have two ids."""
+    told = []
+    for number, name in enumerate(fields.customers[1:], 1):
+        if twice := reader.scan(parsing.second_ids(fields, number))["twice"].item():
+            beside = f"{twice:,} of the ids that are taken from {name} stand beside another id on other lines"
+            told.append(f"{beside}, so their customers are counted twice; fill in {fields.customer}")
+    return told
 
 
 def doubtful_currency(reader: Reader, fields: Fields) -> str | None:

@@ -94,6 +94,16 @@ class Customers:
         return len(self)
 
     @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """How many customers each row stands for, or None where each is one."""
+        return None
+
+    @property
+    def periods(self) -> list[str]:
+        """The periods that contracts are paid by, each once."""
+        return []
+
+    @property
     def covered(self) -> float:
         """How long the data are, in the unit."""
         raise NotImplementedError

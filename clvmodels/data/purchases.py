@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from clvmodels.data.sql import NO_DAY, Status
+from clvmodels.data.parsing import NO_DAY
+from clvmodels.data.sql import Status
 
 if TYPE_CHECKING:
     import pyarrow as pa

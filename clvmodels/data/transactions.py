@@ -6,7 +6,6 @@ import contextlib
 import copy
 import dataclasses
 import datetime
-import difflib
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from clvmodels import schema, time
-from clvmodels.data import choice, numbers, sql
+from clvmodels.data import choice, numbers, parsing, sql
 from clvmodels.data.audit import BUDDHIST, Audit, audited, buddhist_lines, is_buddhist, lost_share, remedy
 from clvmodels.data.customers import check_attributes
+from clvmodels.data.parsing import DATES, INTEGERS, TEXTS, check_choice, id_type
 from clvmodels.data.purchases import Found, collect, dates, day_number
 from clvmodels.data.reader import Reader
 from clvmodels.data.sql import Status
@@ -183,8 +183,8 @@ class Transactions:
         part: str | None = None,
     ) -> None:
         self.options = {name: given for name, given in locals().items() if name not in ("self", "source")}
-        _check_choice(refunds, "refunds", get_args(Refunds))
-        _check_choice(bad_rows, "bad_rows", get_args(BadRows))
+        check_choice(refunds, "refunds", get_args(Refunds))
+        check_choice(bad_rows, "bad_rows", get_args(BadRows))
         check_attributes(attributes, schema.SUMMARY, "the summary")
         values = (value,) if isinstance(value, str) else value or ()
         if not isinstance(values, (tuple, list)) or (value is not None and len(values) not in (1, 2)):
@@ -204,7 +204,6 @@ class Transactions:
                 first_seen_after=None if first_seen_after is None else time.day(first_seen_after, "first_seen_after"),
                 attributes=tuple(attributes),
                 types={name: kind.split("(")[0] for name, kind in reader.types.items()},
-                id_type=None,
                 date_format=date_format,
                 timezone=timezone or "UTC",
                 refunds=refunds,
@@ -216,15 +215,14 @@ class Transactions:
                 doubtful=None,
                 part=part,
                 overlap={},
-                dates_fit=False,
             )
             self._check_columns(reader)
-            self._check_dates(reader)
-            typed = self._fields.types[date] in sql.DATES and date_format is None
+            typed = self._fields.types[date] in DATES and date_format is None
+            fit = typed and bool(reader.scan(parsing.dates_fit(date))["fit"].fillna(False).item())
             self._fields = dataclasses.replace(
                 self._fields,
-                id_type=_id_type(reader, self._fields),
-                dates_fit=typed and bool(reader.scan(sql.dates_fit(date))["fit"].fillna(False).item()),
+                id_type=id_type(reader, self._fields),
+                dates_fit=frozenset([date] if fit else []),
             )
             if reader.scan("SELECT 1 FROM log LIMIT 1").empty:
                 raise DataError(f"{self._kind} has columns but no rows")
@@ -405,56 +403,22 @@ class Transactions:
 
     def _check_columns(self, reader: Reader) -> None:
         fields = self._fields
-        written = reader.names()
         choosing = (*(name for name, _ in fields.where), *fields.currency[:1], *([fields.part] if fields.part else []))
-        for number, name in enumerate((*fields.used, *choosing)):
-            same = [other for other in written if other.lower() == str(name).lower()]
-            if len(same) > 1:
-                raise DataError(
-                    f"{counted(len(same), 'column')} are called {examples(map(repr, same))}, and capitals are not told "
-                    "from small letters; rename them"
-                )
-            if name not in fields.types:
-                lower = {known.lower(): known for known in fields.types}
-                near = [lower[known] for known in difflib.get_close_matches(str(name).lower(), lower)]
-                hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-                columns = examples(fields.types, limit=20)
-                raise DataError(f"there is no column {name!r}; {hint}the columns are {columns}")
-            if name in fields.used[:number] and number < len(fields.used):
-                raise DataError(f"column {name!r} is named twice; each column has one part to play")
+        parsing.check_columns(reader, fields, fields.used, choosing)
         for name in fields.value:
-            if fields.types[name] not in sql.NUMBERS | sql.TEXTS:
-                raise DataError(f"value column {name!r} holds {fields.types[name]}, not numbers")
-
-    def _check_dates(self, reader: Reader) -> None:
-        name, form, zone = self._fields.date, self._fields.date_format, self._fields.timezone
-        kind = self._fields.types[name]
-        if form is None and kind in sql.NUMBERS:
-            raise DataError(
-                f"date column {name!r} holds numbers ({kind}), not dates; if they are written like 19970131, say so "
-                "with date_format='%Y%m%d', else turn them into dates first"
-            )
-        if form is None and kind not in sql.DATES | sql.TEXTS:
-            raise DataError(f"date column {name!r} holds {kind}, not dates")
-        if form is not None and kind not in sql.INTEGERS | sql.TEXTS:
-            raise ValueError(f"date_format is for dates written as text or whole numbers; {name!r} holds {kind}")
-        if form is not None:
-            try:
-                reader.query("SELECT try_strptime('', $form) IS NULL", form=form)
-            except DataError as error:
-                raise ValueError(f"date_format {form!r} is not understood; write it like '%d/%m/%Y'") from error
-        if reader.query("SELECT 1 FROM pg_timezone_names() WHERE name = $zone", zone=zone).empty:
-            raise ValueError(f"unknown timezone {zone!r}; write it like 'UTC' or 'Europe/Berlin'")
+            parsing.check_numbers(name, fields)
+        parsing.check_date(reader, fields.date, fields)
+        if fields.date_format is not None and (kind := fields.types[fields.date]) not in INTEGERS | TEXTS:
+            raise ValueError(f"date_format is for dates written as text or whole numbers; {fields.date!r} holds {kind}")
+        parsing.check_timezone(reader, fields.timezone)
 
     def _check_choice(self, reader: Reader) -> None:
         """Refuse to add up what is not of one currency, and warn of customers with two ids."""
         fields = self._fields
         if left_out := choice.check_currencies(reader, fields):
             _warn(left_out, stacklevel=5)
-        for number, name in enumerate(fields.customers[1:], 1):
-            if twice := reader.scan(sql.second_ids(fields, number))["twice"].item():
-                beside = f"{twice:,} of the ids that are taken from {name} stand beside another id on other lines"
-                _warn(f"{beside}, so their customers are counted twice; fill in {fields.customer}", stacklevel=5)
+        for sentence in choice.ids_beside(reader, fields):
+            _warn(sentence, stacklevel=5)
 
     def _check_lines(self, reader: Reader, found: Found) -> None:
         """Refuse the lines that cannot be used, and warn of what is left out."""
@@ -475,7 +439,7 @@ class Transactions:
                 left_out = f"which are left out as refunds (sum {worth[Status.REFUND]:,.2f})"
                 _warn(f"{fault}, {left_out}; refunds='net' would take them off the purchases before them")
         unusable = {
-            Status.NO_DATE: f"{fields.date} {fields.date_fault}",
+            Status.NO_DATE: f"{fields.date} {fields.date_fault(fields.date)}",
             Status.NO_VALUE: f"{value} is missing or not finite",
         }
         for status, fault in unusable.items():
@@ -541,25 +505,6 @@ class Transactions:
 def _warn(sentence: str, stacklevel: int = 4) -> None:
     # The line to blame is that of the user who called `summary` or `split`.
     warnings.warn(sentence, DataWarning, stacklevel=stacklevel)
-
-
-def _check_choice(given: str, name: str, choices: tuple[str, ...]) -> None:
-    if given not in choices:
-        raise ValueError(f"unknown {name} {given!r}; use one of {', '.join(map(repr, choices))}")
-
-
-def _id_type(reader: Reader, fields: sql.Fields) -> str | None:
-    """What ids are cast to where pandas would hold their type as floats and round them, or where their types differ."""
-    if len(fields.customers) > 1:
-        kinds = {fields.types[name] for name in fields.customers}
-        plain = sql.INTEGERS - {"HUGEINT", "UHUGEINT"} | sql.FLOATS
-        return None if len(kinds) == 1 and kinds <= plain else "VARCHAR"
-    kind = reader.types[fields.customer]
-    if kind.startswith("DECIMAL") and not kind.endswith(",0)"):
-        return "VARCHAR"
-    if kind.startswith(("DECIMAL", "HUGEINT", "UHUGEINT")):
-        return "VARCHAR" if reader.scan(sql.large_ids(fields.customer))["found"].item() else "BIGINT"
-    return None
 
 
 def _period(found: Found) -> str:

@@ -92,6 +92,8 @@ class Origin:
         largest T; of contracts the longest tenure.
     log : dict, optional
         How the log was read: the options of `clvmodels.Transactions` or `clvmodels.Subscriptions`.
+    period : str, optional
+        Of contracts, if they have one in common: what is paid for at once.
     """
 
     unit: str
@@ -100,6 +102,7 @@ class Origin:
     observation_end: pd.Timestamp | None
     covered: float
     log: Mapping[str, Any] | None
+    period: str | None = None
 
     @classmethod
     def of(cls, data: Customers) -> Self:
@@ -111,6 +114,7 @@ class Origin:
             data.observation_end,
             data.covered,
             None if data.source is None else data.source.options,
+            data.periods[0] if len(data.periods) == 1 else None,
         )
 
 

@@ -1,13 +1,12 @@
-"""From a fit to tables: one path for point estimates and draws, for transactions alone and for money.
+"""From a fit to tables: one path for point estimates and draws, for shops and contracts, with money or without.
 
-A `Forecast` says what can be computed for some customers; `table`, `total`, `mean_draws` and `simulated` compute it in
-blocks, for any fit that gives one. Means and intervals are computed once per distinct row; totals draw for each
+A `Forecast` says what can be computed for some customers; `table`, `total` and `mean_draws` compute it in blocks, for
+any fit that gives one. Means and intervals are computed once per distinct row; totals draw for each
 customer apart, because customers who look alike do not act alike.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,17 +19,27 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from clvmodels import schema
-from clvmodels.data.customers import ALL, Segments
+from clvmodels.data.customers import ALL, Customers, Segments
+from clvmodels.data.durations import Durations
 from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks, check_interval, check_seed, generator, summarise
 from clvmodels.errors import AssumptionWarning, DataError, counted
-from clvmodels.models.base import Origin, Rows, summary_or_training
-from clvmodels.time import Horizon, horizon_days, unit_days
+from clvmodels.models.base import Origin, Rows
+from clvmodels.time import Horizon, horizon_days, horizon_length, unit_days
 
 IntervalOf = Literal["outcome", "mean"]
 
 # The outcome that each interval belongs to, and the column that holds its mean.
-MEAN_OF = {"transactions": "expected_transactions", "revenue": "expected_revenue", "clv": "clv"}
+MEAN_OF = {
+    "transactions": "expected_transactions",
+    "retained": "p_retained",
+    "lifetime": "expected_lifetime",
+    "revenue": "expected_revenue",
+    "clv": "clv",
+}
+
+# An outcome that is 0 or 1 for a customer: only its sum over customers has an interval.
+RETAINED = "retained"
 
 # Draws of the totals of segments that are held at once, of each outcome: 240 MB.
 SEGMENT_CELLS = 30_000_000
@@ -39,98 +48,77 @@ SEGMENT_CELLS = 30_000_000
 SHARE = "clv_beyond_data"
 
 
-@dataclass(frozen=True)
-class Events:
-    """Future transactions of a block: `counts` (S, B); `times` and, with spend, `values` lie cell after cell."""
-
-    counts: NDArray[np.int64]
-    times: NDArray[np.float64]
-    values: NDArray[np.float64] | None = None
-
-    @functools.cached_property
-    def cell(self) -> NDArray[np.intp]:
-        """Which of the S x B cells, counted row by row, each event belongs to."""
-        return np.repeat(np.arange(self.counts.size), self.counts.ravel())
-
-    def sum_by_cell(self, amounts: NDArray) -> NDArray[np.float64]:
-        """Sum of amounts of events within each cell, (S, B)."""
-        sums = np.bincount(self.cell, amounts, minlength=self.counts.size).astype(float)
-        return sums.reshape(self.counts.shape)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Forecast:
     """What can be computed for some customers over one horizon.
 
     Parameters
     ----------
+    customers : Customers
+        Whom it is about.
     columns : tuple of ndarray, each (N,)
-        The customers' histories.
+        What is known of them.
     size : int
         Number of parameter draws S.
     means : callable
         Block of columns -> means by column of the table, each (S, B).
-    events : callable
-        Block of columns, slice of the draws, random generator -> Events.
-    events_per_draw : callable
-        Block of columns -> roughly how many events a draw has, for bounding the memory.
-    worth : callable, optional
-        Block of columns and its events -> sum of margin x discounted value in each cell; with spend only.
-    endless : bool
-        Over an infinite horizon: events end where discounting leaves next to nothing, so only their clv has a meaning.
-    notes : tuple of str
-        What must be said of the numbers.
+    outcomes : callable
+        Block of columns, slice of the draws, random generator -> simulated outcomes, named as in `MEAN_OF`, (S, B).
+    cost : callable
+        Block of columns -> roughly how many numbers a draw of the outcomes needs, for bounding the memory.
+    beyond : str
+        Where the share `SHARE` of the clv lies; empty where nothing is beyond the data.
+    notes, cautions : tuple of str
+        What must be said of the numbers, and what must be warned of.
+    drawn_from : str
+        What the intervals of a fit are made of that has no draws itself.
     """
 
+    customers: Customers
     columns: tuple[NDArray, ...]
     size: int
     means: Callable[[tuple[NDArray, ...]], dict[str, NDArray]]
-    events: Callable[[tuple[NDArray, ...], slice, np.random.Generator], Events]
-    events_per_draw: Callable[[tuple[NDArray, ...]], NDArray]
-    worth: Callable[[tuple[NDArray, ...], Events], NDArray] | None = None
-    endless: bool = False
+    outcomes: Callable[[tuple[NDArray, ...], slice, np.random.Generator], dict[str, NDArray]]
+    cost: Callable[[tuple[NDArray, ...]], NDArray]
+    beyond: str = ""
     notes: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
+    drawn_from: str = "draws of the parameters from the Laplace approximation"
 
     def mean_blocks(self, rows: Rows) -> Iterator[tuple[slice, dict[str, NDArray]]]:
         """Means of the distinct rows, block after block: slice of the rows, and draws (S, B) by column."""
         for part in blocks(np.full(len(rows.weights), self.size)):
             yield part, self.means(tuple(column[part] for column in rows.columns))
 
-    def event_blocks(
+    def simulations(
         self, columns: tuple[NDArray, ...], seed: int, purpose: str
-    ) -> Iterator[tuple[slice, slice, Events]]:
-        """Simulated events, block after block: slice of the rows, slice of the draws, and their events."""
-        cost = 1.0 + self.events_per_draw(columns)
+    ) -> Iterator[tuple[slice, slice, tuple[NDArray, ...], np.random.Generator]]:
+        """What to simulate together: slice of the rows, slice of the draws, the rows' columns, random generator."""
+        cost = 1.0 + self.cost(columns)
         for number, part in enumerate(blocks(self.size * cost)):
             rng = generator(seed, purpose, number)
             some = tuple(column[part] for column in columns)
-            # Mostly all draws at once; a single customer may have too many events for that.
+            # Mostly all draws at once; a single customer may cost too much for that.
             for draws in blocks(np.full(self.size, cost[part].sum())):
-                yield part, draws, self.events(some, draws, rng)
+                yield part, draws, some, rng
 
     def outcome_blocks(
         self, columns: tuple[NDArray, ...], seed: int, purpose: str
     ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
-        """Draws (S, B) of transactions and, with spend, revenue and clv, block after block."""
+        """Simulated outcomes (S, B), block after block."""
         pieces: list[dict[str, NDArray]] = []
-        for part, draws, events in self.event_blocks(columns, seed, purpose):
-            outcomes: dict[str, NDArray] = {} if self.endless else {"transactions": events.counts}
-            if events.values is not None and self.worth is not None:
-                if not self.endless:
-                    outcomes["revenue"] = events.sum_by_cell(events.values)
-                outcomes["clv"] = self.worth(tuple(column[part] for column in columns), events)
+        for part, draws, some, rng in self.simulations(columns, seed, purpose):
+            outcomes = self.outcomes(some, draws, rng)
             pieces = [outcomes] if draws.start == 0 else [*pieces, outcomes]
             if draws.stop == self.size:
                 yield part, {name: np.concatenate([piece[name] for piece in pieces]) for name in outcomes}
 
 
 class Forecaster(Protocol):
-    """A fit that can forecast: of transactions alone, or with money."""
+    """A fit that can forecast: transactions or contracts, alone or with money."""
 
     @property
     def model(self) -> Any: ...  # noqa: D102
-    @property
-    def data(self) -> Summary | None: ...  # noqa: D102
     @property
     def origin(self) -> Origin: ...  # noqa: D102
     @property
@@ -142,12 +130,12 @@ class Forecaster(Protocol):
     @property
     def posterior(self) -> Forecaster: ...  # noqa: D102
     @property
-    def forecast(self) -> Callable[..., Forecast]: ...  # noqa: D102
+    def forecast(self) -> Callable[..., Any]: ...  # noqa: D102
 
 
 def table(
     fit: Forecaster,
-    data: Summary | None,
+    data: Customers,
     horizon: Horizon | None,
     interval: float | None,
     interval_of: IntervalOf,
@@ -155,9 +143,12 @@ def table(
     **worth: Any,
 ) -> pd.DataFrame:
     """One row per customer: means, with an interval its ends, and the customer's attributes."""
-    data, t, attrs = _question(fit, data, horizon, interval, interval_of, seed, worth)
+    t, attrs = question(fit, data, horizon, interval, interval_of, seed, worth)
     point = fit.forecast(data, t, **worth)
-    attrs["notes"] = [*point.notes, *attrs["notes"]]
+    customers = point.customers
+    attrs["notes"] = [*point.notes, *point.cautions]
+    if interval and fit.method != "laplace":
+        attrs["notes"].append(f"intervals: {point.drawn_from}")
     rows = Rows.distinct(*point.columns)
     columns: dict[str, NDArray] = {}
 
@@ -176,23 +167,26 @@ def table(
         )
         for part, draws_of in parts:
             for name, draws in draws_of.items():
-                lower, upper = summarise(draws, interval)
-                put(f"{name}_lower", part, lower)
-                put(f"{name}_upper", part, upper)
-    frame = pd.DataFrame({name: values[rows.inverse] for name, values in columns.items()}, index=data.table.index)
-    if "clv" in frame.columns and "historic_revenue" in data.table.columns:
-        frame.insert(list(frame.columns).index("clv"), "historic_revenue", data.table["historic_revenue"])
-    frame = frame.join(data.table[list(data.attributes)])
+                if name != RETAINED:
+                    lower, upper = summarise(draws, interval)
+                    put(f"{name}_lower", part, lower)
+                    put(f"{name}_upper", part, upper)
+    frame = pd.DataFrame({name: values[rows.inverse] for name, values in columns.items()}, index=customers.table.index)
+    if "clv" in frame.columns and "historic_revenue" in customers.table.columns:
+        frame.insert(list(frame.columns).index("clv"), "historic_revenue", customers.table["historic_revenue"])
+    frame = frame.join(customers.table[list(customers.attributes)])
     frame.attrs.update(attrs)
-    if SHARE in frame.columns:
-        share = _share(frame[SHARE].to_numpy(), frame["clv"].to_numpy(), axis=0)
-        _tell_share(float(share), fit, frame)
+    for caution in point.cautions:
+        warnings.warn(caution, AssumptionWarning, stacklevel=3)
+    if SHARE in frame.columns and point.beyond:
+        clv = frame["clv"].to_numpy() * (1.0 if customers.weights is None else customers.weights)
+        _tell_share(float(_share(frame[SHARE].to_numpy(), clv, axis=0)), point.beyond, horizon, frame)
     return frame
 
 
 def total(
     fit: Forecaster,
-    data: Summary | None,
+    data: Customers,
     horizon: Horizon | None,
     interval: float | None,
     interval_of: IntervalOf,
@@ -205,16 +199,20 @@ def total(
     Parameters are shared by the customers of a draw and their fates are not: the interval is that of the sum, never
     the sum of intervals. A draw of all customers is the sum of that draw of the segments.
     """
-    data, t, attrs = _question(fit, data, horizon, interval, interval_of, seed, worth)
-    index, members = memberships(data, by)
+    t, attrs = question(fit, data, horizon, interval, interval_of, seed, worth)
     point = fit.forecast(data, t, **worth)
-    attrs["notes"] = [*point.notes, *attrs["notes"]]
-    rows = Rows.distinct(*point.columns)
+    index, members = memberships(point.customers, by)
+    attrs["notes"] = [*point.notes, *point.cautions]
+    if interval and fit.method != "laplace":
+        attrs["notes"].append(f"intervals: {point.drawn_from}")
+    rows, number = Rows.distinct(*point.columns), np.arange(len(point.customers))
+    alike = np.ones(len(number)) if point.customers.weights is None else point.customers.weights
     # How many customers of each segment share a distinct row.
-    weights = members @ sparse.csc_array((np.ones(len(data)), (np.arange(len(data)), rows.inverse)))
-    found: dict[str, NDArray] = {"customers": members.sum(axis=1).astype(int)}
+    weights = members @ sparse.csc_array((alike, (number, rows.inverse)))
+    found: dict[str, NDArray] = {"customers": np.round(members @ alike).astype(int)}
     for part, means in point.mean_blocks(rows):
-        sums_of = {MEAN_OF[name]: draws for name, draws in _by_outcome(means).items()}
+        by_outcome = _by_outcome(means).items()
+        sums_of = {name if name == RETAINED else MEAN_OF[name]: draws for name, draws in by_outcome}
         if SHARE in means:
             sums_of[SHARE] = means[SHARE] * means["clv"]
         for name, draws in sums_of.items():
@@ -241,18 +239,26 @@ def total(
             for part, means in source.mean_blocks(rows):
                 add(weights[:, part], _by_outcome(means))
         else:
-            for part, outcomes in source.outcome_blocks(source.columns, attrs["seed"], "total"):
-                add(members[:, part], outcomes)
+            if (alike != np.round(alike)).any():
+                raise DataError(
+                    "weights must be whole numbers for outcomes to be simulated; ask for the interval of the mean"
+                )
+            each = np.repeat(number, alike.astype(int))
+            columns = tuple(column[each] for column in source.columns)
+            for part, outcomes in source.outcome_blocks(columns, attrs["seed"], "total"):
+                add(members[:, each[part]], outcomes)
         for name, draws in sums.items():
             found[f"{name}_lower"], found[f"{name}_upper"] = summarise(draws.T, interval)
     frame = pd.DataFrame(found, index=index)
     frame.attrs.update(attrs)
-    if SHARE in found:
-        _tell_share(float(found[SHARE][-1]), fit, frame)
+    for caution in point.cautions:
+        warnings.warn(caution, AssumptionWarning, stacklevel=3)
+    if SHARE in found and point.beyond:
+        _tell_share(float(found[SHARE][-1]), point.beyond, horizon, frame)
     return frame
 
 
-def memberships(data: Summary, by: str | None) -> tuple[pd.Index, sparse.csc_array]:
+def memberships(data: Customers, by: str | None) -> tuple[pd.Index, sparse.csc_array]:
     """The rows of a table of segments, the last for all customers, and which customers are in them: ones (rows, N)."""
     segments = Segments("segment", [], np.empty(0, np.intp)) if by is None else data.segments(by)
     if segments.name.lower() in {"customers", *schema.PREDICTED}:
@@ -264,28 +270,11 @@ def memberships(data: Summary, by: str | None) -> tuple[pd.Index, sparse.csc_arr
     return pd.Index([*segments.labels, ALL], name=segments.name), members
 
 
-def new_customer(
-    fit: Forecaster,
-    horizon: Horizon | None,
-    interval: float | None,
-    interval_of: IntervalOf,
-    seed: int | None,
-    **worth: Any,
-) -> pd.DataFrame:
-    """One row for a customer acquired at the end of observation: a history of no repeats, observed for no time."""
-    known = fit.origin
-    index = pd.Index(["new customer"], name="customer")
-    history = pd.DataFrame(0.0, index, ["frequency", "recency", "T", "monetary_value"])
-    data = Summary(history, known.unit, known.observation_start, known.observation_end)
-    frame = table(fit, data, horizon, interval, interval_of, seed, **worth)
-    return frame.drop(columns=["p_alive", "p_purchase"], errors="ignore")
-
-
 def mean_draws(
-    fit: Forecaster, quantity: str, data: Summary | None, horizon: Horizon | None, **worth: Any
+    fit: Forecaster, quantity: str, data: Customers, horizon: Horizon | None, **worth: Any
 ) -> NDArray[np.float64]:
     """Draws (S, N) of one of the means."""
-    data, t, _ = _question(fit, data, horizon, None, "mean", None, worth)
+    t, _ = question(fit, data, horizon, None, "mean", None, worth)
     source = fit.posterior.forecast(data, t, **worth)
     rows = Rows.distinct(*source.columns)
     parts = []
@@ -294,24 +283,6 @@ def mean_draws(
             raise ValueError(f"draws of {quantity!r} are not known; choose one of {', '.join(map(repr, means))}")
         parts.append(np.broadcast_to(means[quantity], (source.size, means[quantity].shape[1])))
     return np.asarray(np.concatenate(parts, axis=1)[:, rows.inverse])
-
-
-def simulated(
-    fit: Forecaster, data: Summary | None, horizon: Horizon, seed: int | None, **worth: Any
-) -> Iterator[pd.DataFrame]:
-    """Frames of simulated transactions, block after block: customer, draw, time and, with spend, value."""
-    if horizon is None:
-        raise ValueError("transactions over an infinite horizon have no end to be simulated to; give a finite horizon")
-    data, t, attrs = _question(fit, data, horizon, None, "outcome", seed, worth)
-    source = fit.posterior.forecast(data, t, **worth)
-    for part, draws, events in source.event_blocks(source.columns, attrs["seed"], "events"):
-        draw, customer = np.divmod(events.cell, events.counts.shape[1])
-        frame = pd.DataFrame(
-            {"customer": data.table.index[part][customer], "draw": draws.start + draw, "time": events.times}
-        )
-        if events.values is not None:
-            frame["value"] = events.values
-        yield frame
 
 
 def _by_outcome(means: dict[str, NDArray]) -> dict[str, NDArray]:
@@ -325,15 +296,13 @@ def _share(share: NDArray, clv: NDArray, axis: int) -> NDArray[np.float64]:
     return np.asarray((share * weights).sum(axis=axis) / weights.sum(axis=axis))
 
 
-def _tell_share(share: float, fit: Forecaster, frame: pd.DataFrame) -> None:
-    """Say how much of all clv is later than the data are long; warn above half."""
-    span = f"{fit.origin.covered * unit_days(fit.origin.unit):,.0f} days"
-    sentence = (
-        f"{share:.0%} of the clv lies more than {span} ahead, further than the data are long: only the model says it"
-    )
+def _tell_share(share: float, beyond: str, horizon: Horizon | None, frame: pd.DataFrame) -> None:
+    """Say how much of all clv lies beyond the data; warn above half."""
+    sentence = f"{share:.0%} of the clv {beyond}: only the model says it"
     frame.attrs["notes"].append(sentence)
     if share > 0.5:
-        warnings.warn(f"{sentence}; a finite horizon shows how much is nearer", AssumptionWarning, stacklevel=4)
+        nearer = "finite" if horizon is None else "shorter"
+        warnings.warn(f"{sentence}; a {nearer} horizon shows how much is nearer", AssumptionWarning, stacklevel=4)
 
 
 def check_infinite(
@@ -353,35 +322,28 @@ def way_out(discount_rate: float | None) -> str:
     return f"give {discount}a finite horizon (horizon='1 year')"
 
 
-def _question(
+def question(
     fit: Forecaster,
-    data: Summary | None,
+    data: Customers,
     horizon: Horizon | None,
     interval: float | None,
     interval_of: IntervalOf,
     seed: int | None,
     worth: dict[str, Any],
-) -> tuple[Summary, float, dict[str, Any]]:
-    """What is asked, checked: the data, the horizon in their unit, and the `attrs` that say what the answer is."""
-    data = summary_or_training(data, fit.data)
+) -> tuple[float, dict[str, Any]]:
+    """What is asked, checked: the horizon in the unit of the data, and the `attrs` that say what the answer is."""
     check_interval(interval)
     if interval_of not in ("outcome", "mean"):
         raise ValueError(f"interval_of must be 'outcome' or 'mean'; got {interval_of!r}")
     unit = fit.origin.unit
     if data.unit != unit:
         raise DataError(f"the fit is in {unit}s and the data are in {data.unit}s; use unit={unit!r}")
-    check_infinite(horizon, worth.get("discount_rate"), interval, interval_of)
-    days = math.inf
+    if isinstance(data, Summary):  # purchases may go on for ever; contracts end
+        check_infinite(horizon, worth.get("discount_rate"), interval, interval_of)
+    days: float = math.inf
     if horizon is not None:
-        days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
-    notes = []
-    known = fit.origin.covered * unit_days(data.unit)
-    if known * (1 + 1e-9) < days < math.inf:
-        notes.append(
-            f"the horizon of {days:,} days is longer than the data, {known:,.0f} days: only the model reaches so far"
-        )
-    if interval and fit.method != "laplace":
-        notes.append("intervals: draws of the parameters from the Laplace approximation")
+        length = horizon_length if isinstance(data, Durations) else horizon_days
+        days = length(horizon, unit=data.unit, observation_end=data.observation_end)
     attrs: dict[str, Any] = {
         "model": repr(fit.model),
         "method": fit.method,
@@ -390,12 +352,11 @@ def _question(
         **described(data, horizon, days),
         **worth,
         **({"interval": interval, "interval_of": interval_of} if interval else {}),
-        "notes": notes,
     }
-    return data, days / unit_days(data.unit), attrs
+    return days / unit_days(data.unit), attrs
 
 
-def described(data: Summary, horizon: Horizon | None, days: float) -> dict[str, Any]:
+def described(data: Customers, horizon: Horizon | None, days: float) -> dict[str, Any]:
     """What `attrs` say of time, for every model: unit, horizon and, where they are known, its dates."""
     told: dict[str, Any] = {"unit": data.unit}
     told |= {"horizon": "infinite"} if horizon is None else {"horizon": str(horizon), "horizon_days": days}

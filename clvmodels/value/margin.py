@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from clvmodels.data.summary import Summary
+from clvmodels.data.customers import Customers
 from clvmodels.errors import DataError, brief, counted, examples
 from clvmodels.schema import refuse
 
@@ -42,7 +42,7 @@ def margin_attribute(margin: Margin) -> str | None:
     return margin if isinstance(margin, str) else next(iter(margin)) if isinstance(margin, Mapping) else None
 
 
-def margins(margin: Margin, data: Summary) -> NDArray[np.float64]:
+def margins(margin: Margin, data: Customers) -> NDArray[np.float64]:
     """The margin of each customer, (N,).
 
     Raises

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from clvmodels.data.summary import Summary
 from clvmodels.draws import new_seed
 from clvmodels.models import forecast
-from clvmodels.models.base import Fit, Method, Origin, Specification, check_kind
-from clvmodels.models.forecast import Events, Forecast, IntervalOf
+from clvmodels.models.base import Fit, Method, Origin, Specification, check_kind, summary_or_training
+from clvmodels.models.forecast import IntervalOf
 from clvmodels.models.spend.base import SpendFit, SpendModel
 from clvmodels.models.spend.independence import SpendAgainstFrequency
 from clvmodels.models.transactions.base import TransactionFit, TransactionModel
+from clvmodels.models.transactions.events import EventForecast, Events, new_customer, outcomes_of, simulated
 from clvmodels.time import Horizon, rate_per_unit
 from clvmodels.value.margin import Margin, checked_margin, margin_attribute, margins
 
@@ -146,7 +147,8 @@ class NonContractualCLVFit:
         AssumptionWarning
             If more than half of the clv over an infinite horizon is later than the data are long.
         """
-        return forecast.table(self, data, horizon, interval, interval_of, seed, **self._worth(margin, discount_rate))
+        data, worth = summary_or_training(data, self.data), self._worth(margin, discount_rate)
+        return forecast.table(self, data, horizon, interval, interval_of, seed, **worth)
 
     def total(
         self,
@@ -168,7 +170,7 @@ class NonContractualCLVFit:
             An attribute of the summary: before the row of all customers comes one for each of its values. The rows
             are sums over the same draws, so their means add up, and the ends of their intervals do not.
         """
-        worth = self._worth(margin, discount_rate)
+        data, worth = summary_or_training(data, self.data), self._worth(margin, discount_rate)
         return forecast.total(self, data, horizon, interval, interval_of, seed, by, **worth)
 
     def draws(
@@ -181,7 +183,8 @@ class NonContractualCLVFit:
         discount_rate: float | None = None,
     ) -> NDArray[np.float64]:
         """Draws (S, N) of a mean column of `predict`, by draw of the parameters."""
-        return forecast.mean_draws(self, quantity, data, horizon, **self._worth(margin, discount_rate))
+        data, worth = summary_or_training(data, self.data), self._worth(margin, discount_rate)
+        return forecast.mean_draws(self, quantity, data, horizon, **worth)
 
     def new_customer(
         self,
@@ -218,7 +221,7 @@ class NonContractualCLVFit:
                 f"the margin depends on {attribute!r}, which nobody knows of a new customer; give a number, such as "
                 "margin=0.3"
             )
-        return forecast.new_customer(
+        return new_customer(
             self, horizon, interval, interval_of, seed, include_first_transaction=include_first_transaction, **worth
         )
 
@@ -233,7 +236,8 @@ class NonContractualCLVFit:
             One row per transaction: `customer`, `draw`, `time` after the end of observation in the data's unit, and
             `value`, gross and undiscounted.
         """
-        return forecast.simulated(self, data, horizon, seed, **self._worth(1.0, None))
+        data = summary_or_training(data, self.data)
+        return simulated(self, data, horizon, seed, **self._worth(1.0, None))
 
     def spend_against_frequency(self, *, interval: float = 0.9, seed: int | None = None) -> SpendAgainstFrequency:
         """Evidence for or against the independence of spend and transactions, as `SpendFit` gives it."""
@@ -257,7 +261,7 @@ class NonContractualCLVFit:
         margin: Margin,
         discount_rate: float,
         include_first_transaction: bool | None = None,
-    ) -> Forecast:
+    ) -> EventForecast:
         """The forecast of the transactions, with money; of new customers if their first transaction is asked about."""
         endless, rate = math.isinf(t), rate_per_unit(discount_rate, data.unit)
         base = self.transactions.forecast(data, t, rate, bool(include_first_transaction))
@@ -289,12 +293,17 @@ class NonContractualCLVFit:
         def worth(columns: tuple[NDArray, ...], events: Events) -> NDArray:
             return np.asarray(columns[-1] * events.sum_by_cell(events.values * np.exp(-rate * events.times)))
 
-        def events_per_draw(columns: tuple[NDArray, ...]) -> NDArray:
-            return base.events_per_draw(columns[:-3])
-
-        columns = (*base.columns, *spent, earned)
-        notes = ("margin 1: clv is discounted revenue, not profit",) if (earned == 1).all() else ()
-        return Forecast(columns, base.size, means, events, events_per_draw, worth, endless, notes)
+        return EventForecast(
+            customers=data,
+            columns=(*base.columns, *spent, earned),
+            size=base.size,
+            means=means,
+            events=events,
+            outcomes=outcomes_of(events, worth, endless=endless),
+            cost=lambda columns: base.cost(columns[:-3]),
+            beyond=base.beyond,
+            notes=(*(("margin 1: clv is discounted revenue, not profit",) if (earned == 1).all() else ()), *base.notes),
+        )
 
     def __repr__(self) -> str:
         return f"{self.model!r}\n{self.transactions!r}\n{self.spend!r}"

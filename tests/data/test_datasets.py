@@ -61,3 +61,19 @@ def test_without_lifetimes_the_sentence_says_what_to_install(monkeypatch):
 def test_lifetimes_is_not_imported():
     code = "import sys; from clvmodels import datasets; datasets.cdnow_sample(); assert 'lifetimes' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])  # noqa: S603
+
+
+@pytest.mark.parametrize("segment", ["regular", "high-end"])
+def test_retention_equals_the_published_table(segment):
+    survivors = datasets.retention(segment)
+    assert (survivors.index.name, survivors.index.tolist()) == ("year", list(range(13)))
+    path = SHARED / "fader_hardie_retention" / "regular_highend_survival.csv"
+    if not path.exists():
+        pytest.skip("the published table is not here")
+    published = pd.read_csv(path)[f"n_active_{segment.replace('-', '')}"]
+    assert survivors.tolist() == published.tolist()
+
+
+def test_an_unknown_segment_is_named():
+    with pytest.raises(ValueError, match="unknown segment 'gold'; use one of 'regular', 'high-end'"):
+        datasets.retention("gold")

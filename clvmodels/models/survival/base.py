@@ -12,9 +12,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from clvmodels.data.durations import ENTRY, Clock, Durations, checked_durations
+from clvmodels.discounting import integral_to_infinity, sum_of_terms
 from clvmodels.draws import check_interval, summarise
 from clvmodels.errors import AssumptionWarning, DataError, counted, examples
 from clvmodels.models.base import Fit, Model, Rows, check_kind
+from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.ops import log1mexp, maximum, where
 from clvmodels.params import Prior
 from clvmodels.plots.models import BAND, curve_against_steps
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
 _LONGEST = 1e300  # times are searched for up to here; beyond, a customer never leaves
 _DEEP = 40.0  # -log of a survival below which no horizon is too long
-_FAR = 200.0  # the log of the time up to which integrals are taken
-_TERMS = 100  # of a sum over renewals that are added one by one, before the rest is an integral
 
 
 def survival_data(data: Any, model: str, clock: Clock) -> Durations:
@@ -77,7 +77,7 @@ def check_endings(ends: NDArray, data: Durations, model: str, parameters: int) -
         )
 
 
-class SurvivalFit(Fit):
+class SurvivalFit(ContractFit, Fit):
     """A fitted survival model."""
 
     model: SurvivalModel
@@ -119,6 +119,10 @@ class SurvivalFit(Fit):
     ) -> NDArray[np.float64]:
         """Simulated tenure at the end of the contracts of customers who have reached theirs, (S, B)."""
         return self.model.simulate(rng, columns[0], **self.customer_params(columns, draws))
+
+    def mean_residual_lifetime(self, t: float, columns: tuple[NDArray, ...]) -> NDArray[np.float64]:
+        """The mean of the lifetime to come, up to t, or whole if t is infinite: (S, B); on the model's clock."""
+        return np.asarray(self.model.expected_residual_lifetime(columns[0], t, **self.customer_params(columns)))
 
     def survival(self, t: ArrayLike, *, data: Durations | None = None, interval: float | None = None) -> pd.DataFrame:
         """P(still a customer after t), from the start of the contract.
@@ -420,7 +424,7 @@ class SurvivalModel(Model):
             return np.asarray(total + horizon * np.exp(-top))[()]
         # What outlives that counts only where the tail is heavy, and there it is smooth.
         last = cls.inverse_log_survival(start - _DEEP, **params)
-        beyond = _to_infinity(lambda u: np.exp(cls.log_survival(last + u, **params) - start))
+        beyond = integral_to_infinity(lambda u: np.exp(cls.log_survival(last + u, **params) - start))
         return np.asarray(total + (last - tenure) * math.exp(-_DEEP) + beyond)[()]
 
     @classmethod
@@ -433,43 +437,4 @@ class SurvivalModel(Model):
         def term(k: Any) -> NDArray[np.float64]:
             return np.exp(cls.log_survival(tenure + k, **params) - start - rate * k)
 
-        total = np.zeros(np.shape(start))
-        for k in range(int(min(periods, _TERMS))):
-            total = total + term(float(k))
-        if periods <= _TERMS:
-            return np.asarray(total)[()]
-
-        def rest(first: float) -> NDArray[np.float64]:
-            """What comes from a term on, by Euler and Maclaurin: the terms change little from one to the next."""
-            slope = (term(first + 1) - term(first - 1)) / 2
-            third = (term(first + 2) - 2 * term(first + 1) + 2 * term(first - 1) - term(first - 2)) / 2
-            # The slope by differences is that of the third derivative off by a sixth of it.
-            return _to_infinity(lambda u: term(first + u)) + term(first) / 2 - (slope - third / 6) / 12 + third / 720
-
-        total = total + rest(float(_TERMS))
-        return np.asarray(total if periods == math.inf else total - rest(float(periods)))[()]
-
-
-def _to_infinity(term: Any) -> NDArray[np.float64]:
-    """The integral of a falling function over (0, infinity), which may be infinite."""
-    step, fold = 0.125, 3.0
-
-    def at(y: float) -> NDArray[np.float64]:
-        # u = exp(y - e^(-y - fold)): the nodes spread out exponentially towards 0, where the function is flat.
-        inner = math.exp(-y - fold)
-        u = math.exp(y - inner)
-        return np.asarray(step * u * (1 + inner) * term(u))
-
-    with np.errstate(over="ignore"):  # a power of the time may be infinite, where S is 0
-        total = last = at(0.0)
-        for y in np.arange(-step, -8.0, -step):
-            total = total + at(y)
-        for y in np.arange(step, _FAR, step):
-            before, last = last, at(y)
-            total = total + last
-            if (last <= 1e-17 * total).all():
-                return total
-    # So far out the tail is a power of u, and what is left a geometric sum.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(before > 0, last / before, 0.0)
-        return np.where(ratio < 1 - 1e-9, total + last * ratio / (1 - ratio), np.inf)
+        return sum_of_terms(term, periods)

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from clvmodels.draws import blocks, check_draws, check_interval, check_seed, new
 from clvmodels.errors import examples
 from clvmodels.models.base import Method, Origin
 from clvmodels.models.survival.base import survival_data
+from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.product_limit import LOG_ZERO
 
 Array = NDArray[np.float64]
@@ -103,7 +104,7 @@ class Steps:
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class StepFit:
+class StepFit(ContractFit):
     """A fitted curve of steps, or draws of it. Frozen; the same call gives the same answer, because the seed is kept.
 
     Attributes
@@ -134,6 +135,7 @@ class StepFit:
     drawn: bool = False
 
     method: Method = dataclasses.field(default="ml", init=False)
+    drawn_from: ClassVar[str] = "draws of the curve"
 
     @property
     def support(self) -> float:

@@ -15,10 +15,11 @@ from clvmodels.discounting import discount_nodes
 from clvmodels.draws import BLOCK_CELLS
 from clvmodels.errors import DataError, counted
 from clvmodels.models import forecast
-from clvmodels.models.base import Fit, Model, Rows, check_kind
-from clvmodels.models.forecast import Events, Forecast, IntervalOf, way_out
+from clvmodels.models.base import Fit, Model, Rows, check_kind, summary_or_training
+from clvmodels.models.forecast import IntervalOf, way_out
+from clvmodels.models.transactions.events import EventForecast, Events, new_customer, outcomes_of, simulated
 from clvmodels.plots.models import counts_against_model
-from clvmodels.time import Horizon
+from clvmodels.time import Horizon, unit_days
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +65,7 @@ class TransactionFit(Fit):
             `p_alive`, `p_purchase` (over a finite horizon), `expected_transactions`, the interval, and the attributes
             of the summary. `attrs` says how they were made.
         """
-        return forecast.table(self, data, horizon, interval, interval_of, seed)
+        return forecast.table(self, summary_or_training(data, self.data), horizon, interval, interval_of, seed)
 
     def total(
         self,
@@ -84,11 +85,12 @@ class TransactionFit(Fit):
             An attribute of the summary: before the row of all customers comes one for each of its values. The rows
             are sums over the same draws, so their means add up, and the ends of their intervals do not.
         """
+        data = summary_or_training(data, self.data)
         return forecast.total(self, data, horizon, interval, interval_of, seed, by)
 
     def draws(self, quantity: str, data: Summary | None = None, *, horizon: Horizon | None) -> NDArray[np.float64]:
         """Draws of a mean: `p_alive`, `p_purchase` or `expected_transactions` by draw of the parameters, (S, N)."""
-        return forecast.mean_draws(self, quantity, data, horizon)
+        return forecast.mean_draws(self, quantity, summary_or_training(data, self.data), horizon)
 
     def new_customer(
         self,
@@ -113,7 +115,7 @@ class TransactionFit(Fit):
         DataFrame, one row
             `expected_transactions`, and its interval.
         """
-        return forecast.new_customer(
+        return new_customer(
             self, horizon, interval, interval_of, seed, include_first_transaction=include_first_transaction
         )
 
@@ -127,7 +129,7 @@ class TransactionFit(Fit):
         DataFrame
             One row per transaction: `customer`, `draw`, and `time` after the end of observation, in the data's unit.
         """
-        return forecast.simulated(self, data, horizon, seed)
+        return simulated(self, summary_or_training(data, self.data), horizon, seed)
 
     def plot(self, kind: Literal["frequency"] = "frequency", ax: Axes | None = None) -> Axes:
         """Customers by number of repeat transactions: the data against what the model makes of such customers.
@@ -151,7 +153,7 @@ class TransactionFit(Fit):
 
     def forecast(
         self, data: Summary, t: float, rate: float | None = None, include_first_transaction: bool = False
-    ) -> Forecast:
+    ) -> EventForecast:
         """What this fit can compute for the customers of `data` over t units.
 
         With a discount rate (continuous, per unit) the means have `discounted_transactions` too or, over an infinite
@@ -211,7 +213,20 @@ class TransactionFit(Fit):
             typical = {name: values.mean() for name, values in params.items()}
             return np.asarray(first + model.expected_transactions_alive(reach, x, T, **typical))
 
-        return Forecast(model.arrays(data), size, means, events, events_per_draw, None, endless)
+        known = self.origin.covered * unit_days(data.unit)
+        days = t * unit_days(data.unit)
+        longer = f"the horizon of {days:,.0f} days is longer than the data, {known:,.0f} days"
+        return EventForecast(
+            customers=data,
+            columns=model.arrays(data),
+            size=size,
+            means=means,
+            events=events,
+            outcomes=outcomes_of(events, endless=endless),
+            cost=events_per_draw,
+            beyond=f"lies more than {known:,.0f} days ahead, further than the data are long",
+            notes=(f"{longer}: only the model reaches so far",) if known * (1 + 1e-9) < days < math.inf else (),
+        )
 
     def _check_finite_mean(self, rate: float | None) -> None:
         """Refuse an infinite horizon without discounting where the mean of any draw is infinite."""

@@ -1,0 +1,556 @@
+"""Contracts: from records to contracts and their two clocks; the only place where renewals and payments are counted.
+
+DuckDB parses the records and sorts them; the rest is NumPy, on arrays with one place per record or per contract.
+"""
+
+# ruff: noqa: S608 - what is put into the texts is quoted (names), bound (values) or our own
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from clvmodels import time
+from clvmodels.data.parsing import HUGE, Columns, as_text, customer, day, log, number, present, quoted, written
+
+if TYPE_CHECKING:
+    from clvmodels.data.reader import Reader
+
+    Days = NDArray[np.datetime64]
+    Integers = NDArray[np.int64]
+
+# The end of what has none: what people write for it, too.
+OPEN = np.datetime64("9999-12-31", "D")
+_MISSING = np.datetime64("NaT", "D")
+_ONE = np.timedelta64(1, "D")
+
+# One number for a customer and a day: days of the years 1 to 9999 take less than this.
+_DAYS, _BEFORE_1970 = 2**24, 2**20
+
+
+class Status(IntEnum):
+    """What a record is; the last is used."""
+
+    NO_CUSTOMER = 0
+    NO_START = 1
+    NO_END = 2
+    NO_RENEWS = 3
+    NO_VALUE = 4
+    NO_PERIOD = 5
+    BACKWARDS = 6
+    USED = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fields(Columns):
+    """Which columns of contract records hold what, and how to read them.
+
+    `period` and `value_per` are periods, or the names of columns that hold such texts.
+    """
+
+    start: str
+    end: str | None
+    renews: str | None
+    value: str | None
+    period: time.Period | str
+    value_per: time.Period | str
+    cause: str | None
+
+    @property
+    def dates(self) -> tuple[str, ...]:
+        """The columns with dates."""
+        return tuple(name for name in (self.start, self.end, self.renews) if name)
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The columns that are read, each once."""
+        periods = dict.fromkeys(name for name in (self.period, self.value_per) if isinstance(name, str))
+        single = (name for name in (self.value, self.cause) if name)
+        return (*self.customers, *self.dates, *single, *periods, *self.attributes)
+
+
+def records_sql(fields: Fields) -> str:
+    """Each record with its customer, days and values, and the texts of those that cannot be read.
+
+    Sorted by customer and start, and then by nothing that becomes known later than the start.
+    """
+    columns = {"customer": customer(fields)}
+    for name, column in (("start", fields.start), ("end", fields.end), ("renews", fields.renews)):
+        if column:
+            columns[name] = f"({day(column, fields)} - DATE '1970-01-01')::INTEGER"
+            # PostgreSQL writes an end that is open as infinity.
+            text = f"nullif({as_text(column, fields)}, 'infinity')" if name != "start" else as_text(column, fields)
+            columns[f"{name}_text"] = f"CASE WHEN {day(column, fields)} IS NULL THEN {text} END"
+    if fields.value:
+        read = number(fields.value, fields)
+        columns["value"] = f"CASE WHEN {read} >= 0 AND {read} < {HUGE} THEN {read} END"
+        text = as_text(fields.value, fields)
+        columns["value_text"] = f"CASE WHEN NOT coalesce({read} >= 0 AND {read} < {HUGE}, FALSE) THEN {text} END"
+    for name, period in (("period", fields.period), ("value_per", fields.value_per)):
+        if isinstance(period, str):
+            columns[name] = written(period)
+    if fields.cause:
+        columns["cause"] = as_text(fields.cause, fields)
+    columns |= {f"attribute_{i}": present(name, fields) for i, name in enumerate(fields.attributes)}
+    known = [name for name in columns if name in ("value", "period", "value_per") or name.startswith("attribute_")]
+    order = ", ".join(["customer NULLS LAST", "start", *map(quoted, known)])
+    selected = ", ".join(f"{column} AS {quoted(name)}" for name, column in columns.items())
+    return f"SELECT * FROM (SELECT {selected} FROM {log(fields)}) ORDER BY {order}"
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of all customers, sorted by customer and start; those without a customer come last.
+
+    Parameters
+    ----------
+    ids : Array, (C,)
+        The customers.
+    customer : ndarray of int, (n,)
+        Which of them each record belongs to; -1 where it has none.
+    start, end, renews : ndarray of datetime64[D], (n,)
+        NaT where there is none.
+    value : ndarray, (n,)
+        The price as it is written, NaN where there is none.
+    period, value_per : ndarray of int, (n,)
+        Which of `periods` a record is paid for, and which its price is for; -1 where it cannot be read.
+    periods : tuple of Period
+    cause : Array, (n,)
+    attributes : list of Array, (n,)
+    status : ndarray of int, (n,)
+        `Status`.
+    texts : dict of Array, (n,)
+        What is written where it cannot be read, by status.
+    """
+
+    ids: Any
+    customer: Integers
+    start: Days
+    end: Days
+    renews: Days
+    value: NDArray[np.float64]
+    period: Integers
+    value_per: Integers
+    periods: tuple[time.Period, ...]
+    cause: Any
+    attributes: list[Any]
+    status: NDArray[np.uint8]
+    texts: dict[Status, Any]
+
+    def __len__(self) -> int:
+        return len(self.customer)
+
+    def until(self, day: np.datetime64) -> Records:
+        """The records as known at the end of a day."""
+        rows = np.flatnonzero(~(self.start > day))
+        columns = ("customer", "start", "end", "renews", "value", "period", "value_per", "cause", "status")
+        parts = {name: getattr(self, name).take(rows) for name in columns}
+        parts["end"][parts["end"] > day] = _MISSING
+        texts = {status: texts.take(rows) for status, texts in self.texts.items()}
+        return replace(self, attributes=[held.take(rows) for held in self.attributes], texts=texts, **parts)
+
+    def customers(self, chosen: NDArray) -> pd.Index:
+        """The ids of some records, each once."""
+        codes = self.customer[chosen]
+        return pd.Index(self.ids.take(np.unique(codes[codes >= 0])).to_pandas())
+
+
+def read_records(reader: Reader, fields: Fields) -> Records:
+    """All records, each with what it is."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = pa.Table.from_batches(reader.stream(records_sql(fields))).combine_chunks()
+    size, names = len(table), set(table.column_names)
+    nothing = pa.nulls(size)
+
+    def column(name: str) -> Any:
+        return table[name].combine_chunks() if name in names else nothing
+
+    def days(name: str) -> Days:
+        found, known = np.full(size, _MISSING), column(name).is_valid().to_numpy(zero_copy_only=False)
+        if known.any():
+            found[known] = column(name).drop_null().to_numpy().astype("datetime64[D]")
+        return found
+
+    known = size - column("customer").null_count
+    who = column("customer").slice(0, known).dictionary_encode()
+    codes = np.full(size, -1, np.int64)
+    codes[:known] = who.indices.to_numpy()
+    value = np.full(size, np.nan)
+    if "value" in names:
+        value = pc.fill_null(column("value"), np.nan).to_numpy()
+    read: dict[time.Period, int] = {}
+    period, value_per = (
+        _periods(given, column(name), size, read)
+        for name, given in (("period", fields.period), ("value_per", fields.value_per))
+    )
+    start, end, renews = days("start"), days("end"), days("renews")
+    texts = {Status.NO_START: "start", Status.NO_END: "end", Status.NO_RENEWS: "renews", Status.NO_VALUE: "value"}
+    unread = {status: column(f"{name}_text") for status, name in texts.items()}
+    faults = {
+        Status.BACKWARDS: (end < start) | (np.isnat(end) & (renews < start)),
+        Status.NO_PERIOD: (period < 0) | (value_per < 0),
+        **{
+            status: unread[status].is_valid().to_numpy(zero_copy_only=False)
+            for status in (Status.NO_VALUE, Status.NO_RENEWS, Status.NO_END)
+        },
+        Status.NO_START: np.isnat(start),
+        Status.NO_CUSTOMER: codes < 0,
+    }
+    status = np.full(size, Status.USED, np.uint8)
+    for fault, found in faults.items():
+        status[found] = fault
+    unread[Status.NO_PERIOD] = column("period" if isinstance(fields.period, str) else "value_per")
+    if isinstance(fields.period, str) and isinstance(fields.value_per, str):
+        unread[Status.NO_PERIOD] = pc.if_else(pa.array(period < 0), column("period"), column("value_per"))
+    return Records(
+        ids=who.dictionary,
+        customer=codes,
+        start=start,
+        end=end,
+        renews=renews,
+        value=value,
+        period=period,
+        value_per=value_per,
+        periods=tuple(read),
+        cause=column("cause"),
+        attributes=[column(f"attribute_{i}") for i in range(len(fields.attributes))],
+        status=status,
+        texts=unread,
+    )
+
+
+def _periods(given: time.Period | str, texts: Any, size: int, read: dict[time.Period, int]) -> Integers:
+    """The number of each record's period in `read`, to which new ones are added."""
+    if not isinstance(given, str):
+        return np.full(size, read.setdefault(given, len(read)))
+    found = texts.dictionary_encode()
+    numbers = []
+    for text in found.dictionary.to_pylist():
+        try:
+            period = time.period(text)
+        except ValueError:
+            numbers.append(-1)
+        else:
+            numbers.append(read.setdefault(period, len(read)))
+    return np.array(numbers, np.int64)[found.indices.to_numpy()]
+
+
+@dataclass(frozen=True)
+class Contracts:
+    """The contracts of all customers as known at the end of a day, sorted by customer and start.
+
+    Parameters
+    ----------
+    records : Records
+    row : ndarray of int, (m,)
+        The records that are used, sorted by customer and start.
+    part_of : ndarray of int, (m,)
+        Which contract each belongs to.
+    overlaps : ndarray of bool, (m,)
+        Whether it begins before an earlier one of its contract has ended.
+    until : datetime64[D]
+        Last day observed: later starts and ends are not known.
+    customer, number : ndarray of int, (N,)
+        Whose contract it is, and his how-manieth: 1, 2, ...
+    start : ndarray of datetime64[D], (N,)
+    event : ndarray of bool, (N,)
+        Whether it has ended.
+    last : ndarray of datetime64[D], (N,)
+        The day it ended, else the last on which the customer is known to be one.
+    last_paid : ndarray of datetime64[D], (N,)
+        The last day on which a payment that was due is known to be made.
+    stale : ndarray of bool, (N,)
+        Whether it is known only until it was to be renewed, before `until`.
+    period : ndarray of int, (N,)
+        Which of the periods of the records it is paid by: that of the record in force last.
+    price : ndarray, (N,)
+        Of one period, of the record in force last.
+    paid, historic_revenue : ndarray, (N,)
+        Payments so far, in this contract and in all contracts of the customer.
+    cause : ndarray of int, (N,)
+        The record that says why it ended; -1 where it has not.
+    """
+
+    records: Records
+    row: Integers
+    part_of: Integers
+    overlaps: NDArray[np.bool_]
+    until: np.datetime64
+    customer: Integers
+    number: Integers
+    start: Days
+    event: NDArray[np.bool_]
+    last: Days
+    last_paid: Days
+    stale: NDArray[np.bool_]
+    period: Integers
+    price: NDArray[np.float64]
+    paid: NDArray[np.float64]
+    historic_revenue: NDArray[np.float64]
+    cause: Integers
+
+    def __len__(self) -> int:
+        return len(self.customer)
+
+    def payments_until(self, day: Any) -> Integers:
+        """How many payments fall due from the start to a day, that day included (N,)."""
+        return renewals_until(self.start, self.period, self.records.periods, day) + 1
+
+    @cached_property
+    def renewals(self) -> Integers:
+        """Periods paid if the contract has ended, renewals completed if it has not (N,)."""
+        return self.payments_until(self.last_paid) - ~self.event
+
+    @cached_property
+    def days(self) -> NDArray[np.float64]:
+        """Tenure in days (N,): half a day where it ended on the day it began."""
+        days = (self.last - self.start).astype(np.float64)
+        days[self.event & (days == 0)] = 0.5
+        return days
+
+    @property
+    def ids(self) -> pd.Index:
+        """The customers (N,)."""
+        return pd.Index(self.records.ids.take(self.customer).to_pandas())
+
+    def causes(self) -> Any:
+        """Why contracts ended (N,); missing where they have not, or where nobody says it."""
+        import pyarrow as pa
+
+        return self.records.cause.take(pa.array(self.cause, mask=self.cause < 0)).to_pandas().to_numpy()
+
+    @property
+    def changed(self) -> NDArray[np.bool_]:
+        """Whether the records of a contract differ in their period (N,)."""
+        period = self.records.period[self.row]
+        low, high = np.full(len(self), len(self.records.periods)), np.full(len(self), -1)
+        np.minimum.at(low, self.part_of, period)
+        np.maximum.at(high, self.part_of, period)
+        return low < high
+
+    def find(self, customer: Integers, start: Days) -> Integers:
+        """Which of the contracts those of these customers belong to that began on these days (n,)."""
+        known, wanted = (
+            who * _DAYS + begin.astype(np.int64) for who, begin in ((self.customer, self.start), (customer, start))
+        )
+        return np.searchsorted(known, wanted, side="right") - 1
+
+    def attribute(self, number: int) -> tuple[Any, NDArray[np.bool_]]:
+        """An attribute of each contract (N,), and whether its records differ.
+
+        It is that of the earliest record that has one; where several began on that day, the smallest.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        values = self.records.attributes[number].take(pa.array(self.row))
+        found = values.dictionary_encode()
+        order = pc.sort_indices(found.dictionary).to_numpy()
+        rank = np.empty(len(order) + 1, np.int64)
+        rank[order], rank[-1] = np.arange(len(order)), -1
+        codes = rank[pc.fill_null(found.indices, len(order)).to_numpy()]
+        known = np.flatnonzero(codes >= 0)
+        sort = known[np.lexsort((codes[known], self.records.start[self.row[known]], self.part_of[known]))]
+        first = sort[_changes(self.part_of[sort])]
+        place = np.full(len(self), -1)
+        place[self.part_of[first]] = first
+        low, high = np.full(len(self), len(order)), np.full(len(self), -1)
+        np.minimum.at(low, self.part_of[known], codes[known])
+        np.maximum.at(high, self.part_of[known], codes[known])
+        return values.take(pa.array(place, mask=place < 0)).to_pandas().array, low < high
+
+    def only(self, chosen: NDArray[np.bool_]) -> Contracts:
+        """Some of the contracts."""
+        kept, place = chosen[self.part_of], np.cumsum(chosen) - 1
+        rows: dict[str, Any] = {
+            "row": self.row[kept],
+            "part_of": place[self.part_of[kept]],
+            "overlaps": self.overlaps[kept],
+        }
+        columns = (field.name for field in dataclasses.fields(self) if field.name not in ("records", "until", *rows))
+        parts: dict[str, Any] = {name: getattr(self, name)[chosen] for name in columns}
+        return replace(self, **rows, **parts)
+
+
+def contracts_of(records: Records, until: np.datetime64, grace: time.Period | None) -> Contracts:
+    """The contracts as known at the end of a day: neither a later start nor a later end.
+
+    Parameters
+    ----------
+    records : Records
+    until : datetime64[D]
+    grace : Period or None
+        How long after the end of one record another may begin and be the same contract; None: not a day.
+    """
+    row = np.flatnonzero((records.status == Status.USED) & (records.start <= until))
+    end = np.where(records.end[row] <= until, records.end[row], _MISSING)
+    renews = records.renews[row]
+    cover = np.where(np.isnat(end), np.where(np.isnat(renews), OPEN, renews), end)
+    # Of records that begin on one day the one that lasts longest comes last.
+    order = np.lexsort((~np.isnat(end), cover, records.start[row], records.customer[row]))
+    row, end, cover = row[order], end[order], cover[order]
+    start, who = records.start[row], records.customer[row]
+
+    first = np.diff(who, prepend=-1) != 0
+    running = _running_maximum(cover, who)
+    before = np.append(_MISSING, running[:-1])[: len(row)]
+    before[first] = _MISSING
+    limit = before if grace is None else np.minimum(time.renewal_days(before, grace, 1), OPEN)
+    begins = first | (start > limit)
+    opening = np.flatnonzero(begins)
+    part_of = np.cumsum(begins) - 1
+    closing = np.append(opening[1:], len(row))[: len(opening)] - 1
+    before[begins] = _MISSING
+
+    # The record that lasts longest says how the contract ends; of several the one that began last.
+    longest = running[closing]
+    places = np.where(cover == longest[part_of], np.arange(len(row)), -1)
+    decides = np.maximum.reduceat(places, opening) if len(row) else places
+    customer, begin = who[opening], start[opening]
+    number = _running_count(customer)
+    event = ~np.isnat(end[decides])
+    returned = np.append(customer[1:] == customer[:-1], False) if len(customer) else event
+    event |= returned  # who came back had left
+    last = np.where(event, longest, np.minimum(longest, until))
+    stale = ~event & (longest < until)
+    paid_until = np.where(event, longest - _ONE, np.minimum(until, np.where(longest == OPEN, OPEN, longest - _ONE)))
+    last_paid = np.maximum(paid_until, begin)
+
+    found = Contracts(
+        records=records,
+        row=row,
+        part_of=part_of,
+        overlaps=start < before,
+        until=until,
+        customer=customer,
+        number=number,
+        start=begin,
+        event=event,
+        last=last,
+        last_paid=last_paid,
+        stale=stale,
+        period=np.zeros(len(opening), np.int64),
+        price=np.full(len(opening), np.nan),
+        paid=np.zeros(len(opening)),
+        historic_revenue=np.zeros(len(opening)),
+        cause=np.where(event & ~np.isnat(end[decides]), row[decides], -1),
+    )
+    return _with_payments(found, start, cover, before) if len(row) else found
+
+
+def _with_payments(contracts: Contracts, start: Days, cover: Days, before: Days) -> Contracts:
+    """The same with period, price and payments, from the records in force on each day."""
+    records, part_of = contracts.records, contracts.part_of
+    place, since, to = _in_force(part_of, start, cover, before, contracts.last_paid + _ONE)
+    contract, row = part_of[place], contracts.row[place]
+    final = to == contracts.last_paid[contract] + _ONE
+    period = np.zeros(len(contracts), np.int64)
+    in_force = np.zeros(len(contracts), np.int64)
+    period[contract[final]], in_force[contract[final]] = records.period[row[final]], row[final]
+
+    price = _price(records, row, period[contract])
+    counts = np.zeros(len(place), np.int64)
+    for edge, sign in ((to, 1), (since, -1)):
+        until = edge - _ONE
+        counts += sign * renewals_until(contracts.start[contract], period[contract], records.periods, until)
+    sums: NDArray[Any] = np.bincount(contract, np.where(counts > 0, counts * price, 0.0), minlength=len(contracts))
+    in_all: NDArray[Any] = np.bincount(contracts.customer, sums)[contracts.customer]
+    price = _price(records, in_force, period)
+    return replace(contracts, period=period, price=price, paid=sums, historic_revenue=in_all)
+
+
+def _in_force(part_of: Integers, start: Days, cover: Days, before: Days, stop: Days) -> tuple[Integers, Days, Days]:
+    """Which record was in force from when to when, the last day not included; no days overlap.
+
+    It is the one that began last of those that have not ended; where none is left, the one that ended last.
+
+    Parameters
+    ----------
+    part_of : ndarray of int, (m,)
+        Contract of each record, ascending; records of a contract sorted by start.
+    start, cover, before : ndarray of datetime64[D], (m,)
+        First day, end, and the longest end of the earlier records of the contract (NaT for the first).
+    stop : ndarray of datetime64[D], (N,)
+        Where each contract's time ends.
+    """
+    size = len(part_of)
+    following = np.append(part_of[1:] == part_of[:-1], False)
+    limit = np.minimum(np.where(following, np.append(start[1:], OPEN), OPEN), stop[part_of])
+    place = np.flatnonzero(start < limit)
+    # A record that ends while an earlier one goes on gives way to it.
+    nested = (before[place] > cover[place]) & (cover[place] < limit[place])
+    to = np.where(nested, cover[place], limit[place])
+    found = [(place, start[place], to)]
+    current, at, limit = place[nested], cover[place][nested], limit[place][nested]
+    below = current - 1
+    opening = np.append(0, np.flatnonzero(np.diff(part_of)) + 1)[part_of] if size else part_of
+    while len(current):
+        exhausted = below < opening[current]
+        covers = ~exhausted & (cover[np.maximum(below, 0)] > at)
+        takes = exhausted | covers
+        who = np.where(exhausted, current, below)[takes]
+        end = np.where(exhausted[takes], limit[takes], np.minimum(cover[who], limit[takes]))
+        found.append((who, at[takes], end))
+        at = at.copy()
+        at[takes], current = end, current.copy()
+        current[takes] = who
+        left = at < limit
+        current, at, limit, below = current[left], at[left], limit[left], below[left] - 1
+    parts = [np.concatenate(part) for part in zip(*found, strict=True)]
+    real = parts[1] < parts[2]
+    return parts[0][real], parts[1][real], parts[2][real]
+
+
+def _price(records: Records, row: Integers, period: Integers) -> NDArray[np.float64]:
+    """The price that some records name, of one of these periods."""
+    numbers, days, units = (
+        np.array([getattr(each, name) for each in records.periods]) for name in ("number", "days", "unit")
+    )
+    per = records.value_per[row]
+    # Months and years are exact, and so are days and weeks; only between them a month is 30.4375 days.
+    alike = units[period] == units[per]
+    return (
+        records.value[row] * np.where(alike, numbers[period], days[period]) / np.where(alike, numbers[per], days[per])
+    )
+
+
+def renewals_until(start: Days, period: Integers, periods: tuple[time.Period, ...], day: Any) -> Integers:
+    """Renewals by a day of contracts of several periods, the numbers of which are given (n,)."""
+    day, found = np.broadcast_to(day, start.shape), np.zeros(len(start), np.int64)
+    for place, each in enumerate(periods):
+        here = period == place
+        if here.any():
+            found[here] = time.renewals_until(start[here], each, day[here])
+    return found
+
+
+def _running_maximum(days: Days, who: Integers) -> Days:
+    """The latest day so far of each customer."""
+    running = np.maximum.accumulate(who * _DAYS + (days.astype(np.int64) + _BEFORE_1970))
+    return (running - who * _DAYS - _BEFORE_1970).astype("datetime64[D]")
+
+
+def _running_count(who: Integers) -> Integers:
+    """1, 2, ... for each customer."""
+    opening = np.diff(who, prepend=-1) != 0
+    first = np.flatnonzero(opening)
+    return np.arange(len(who)) - np.repeat(first, np.diff(first, append=len(who))) + 1
+
+
+def _changes(keys: Integers) -> Integers:
+    """Where each run of equal keys starts."""
+    return np.flatnonzero(np.diff(keys, prepend=-1) != 0)
+
+
+def something(name: str, fields: Fields) -> str:
+    """Whether anything stands in a column."""
+    return f"SELECT 1 FROM log WHERE {present(name, fields)} IS NOT NULL LIMIT 1"
