@@ -96,9 +96,9 @@ class AcceleratedModel(SurvivalModel):
         for name in design.names:
             if name in (param.name for param in self.params):
                 raise DataError(f"covariate {name!r} has the name of a parameter of {model}; rename it")
-        if len(design.names) > len(ended):
-            numbers = f"{counted(len(ended), 'ending')} cannot carry {counted(len(design.names), 'covariate')}"
-            raise DataError(f"{numbers}; leave some out")
+        if len(ended) < len(design.names) + len(self.params):
+            asked = f"{counted(len(design.names), 'covariate')} beside {counted(len(self.params), 'parameter')}"
+            raise DataError(f"{counted(len(ended), 'ending')} cannot carry {asked}; leave some out")
         for i, name in enumerate(design.names):
             value, column = ended[0, i], matrix[:, i]
             if (ended[:, i] == value).all() and value in (column.min(), column.max()):

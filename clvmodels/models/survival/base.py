@@ -71,9 +71,14 @@ def check_endings(ends: NDArray, data: Durations, model: str, parameters: int) -
     if not len(ends):
         raise DataError(f"none of {counted(data.number, 'contract')} has ended: there is no churn to learn")
     if parameters > 1 and (ends == ends[0]).all():
+        told = (
+            f"all {len(ends):,} endings are at {ends[0]:g}: they do"
+            if len(ends) > 1
+            else "there is one ending: it does"
+        )
         raise DataError(
-            f"all {counted(len(ends), 'ending')} are at {ends[0]:g}: they do not tell how churn changes with tenure, "
-            f"which {model} would have to learn; ShiftedGeometric and Exponential have one parameter"
+            f"{told} not tell how churn changes with tenure, which {model} would have to learn; ShiftedGeometric and "
+            "Exponential have one parameter"
         )
 
 
