@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import quietly, shared
-from scipy import stats
+from matplotlib.figure import Figure
+from scipy import optimize, stats
 
 import clvmodels as clv
+from clvmodels.models.survival.design import Design
 
 MODELS = [clv.Exponential, clv.Weibull, clv.LogNormal, clv.LogLogistic]
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
@@ -189,6 +191,26 @@ def test_the_coefficients_of_rossi_are_at_the_exact_optimum(rossi, rossi_fit):
     np.testing.assert_allclose(score, 0, atol=1e-8)
 
 
+def test_formulas_take_a_shape_for_each_customer(rossi):
+    # As flexsurv has it; the models put covariates on the scale alone.
+    columns = clv.Weibull().arrays(rossi)
+    design = Design.of("fin + age + race + wexp + mar + paro + prio", rossi.table)
+    x = design.matrix(rossi.table) / design.sds
+    age, prio = x[:, [1, 6]].T
+
+    def lacking(b):
+        shape = np.exp(b[8] + b[9] * prio + b[10] * age)
+        return -clv.Weibull.log_likelihood(*columns, scale=np.exp(b[0] + x @ b[1:8]), shape=shape).sum()
+
+    found = optimize.minimize(lacking, [5.0] + 10 * [0.0], method="BFGS", options={"gtol": 1e-4}).x
+    found[1:8] /= design.sds
+    found[[9, 10]] /= np.array(design.sds)[[6, 1]]
+    intercept = found[0] - found[1:8] @ design.means
+    of_shape = found[8] - found[[9, 10]] @ np.array(design.means)[[6, 1]]
+    value, tolerance = reference("waft.rossi.ancillary")
+    np.testing.assert_allclose([*found[[6, 7]], intercept, of_shape, *found[[9, 10]]], value, rtol=tolerance["rel"])
+
+
 def test_lapses_of_an_american_insurer_are_what_lifelines_found():
     value, tolerance = reference("weibull.us_lapse_agent")
     frame = pd.read_parquet(shared("us_lapse_agent/uslapseagent.parquet"))
@@ -325,6 +347,21 @@ def test_a_model_says_its_covariates(contracts):
     fit = clv.Weibull(["price"]).fit(contracts, seed=1)
     assert "above 0 customers stay longer" in fit.summary().loc["price", "meaning"]
     assert type(fit.model)(**fit.model.options()) == fit.model
+
+
+def test_the_picture_shows_the_mean_of_all_customers_not_the_average_one():
+    # Half of them stay ten times as long: the curve of the average customer is nobody's.
+    rng = np.random.default_rng(2)
+    web = rng.integers(0, 2, 3000)
+    end = clv.Weibull.simulate(rng, np.zeros(3000), scale=np.where(web, 30.0, 3.0), shape=1.5)
+    data = clv.Durations(pd.DataFrame({"duration": end, "event": 1, "web": web}), "month")
+    fit = clv.Weibull(["web"]).fit(data, seed=1)
+    axes = fit.plot("survival", ax=Figure().subplots())
+    (model,) = (line for line in axes.lines if line.get_label() == "model")
+    times, share = model.get_xydata().T
+    left = (end[:, None] > times).mean(axis=0)
+    np.testing.assert_allclose(share, left, atol=4 * 0.5 / np.sqrt(3000))
+    assert np.abs(fit.survival(times)["survival"].to_numpy() - left).max() > 0.2
 
 
 # Bad input

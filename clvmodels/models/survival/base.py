@@ -174,12 +174,16 @@ class SurvivalFit(ContractFit, Fit):
         times = np.arange(math.ceil(end) + 1.0) if self.clock == "renewals" else np.linspace(0, end, 200)
         return curve_against_steps(
             (np.append(risk.time, risk.last), np.exp(np.append(risk.log_survival, risk.log_survival[-1]))),
-            (times, *self.survival(times, interval=BAND).to_numpy().T),
+            (times, *self._population(times).to_numpy().T),
             whole=self.clock == "renewals",
             title=f"Survival: {type(self.model).__name__} against the data it was fitted to",
             xlabel="renewals" if self.clock == "renewals" else f"tenure ({self.origin.unit}s)",
             ax=ax,
         )
+
+    def _population(self, times: NDArray) -> pd.DataFrame:
+        """Share left of those that the model was fitted to, and where it lies by what the data leave open."""
+        return self.survival(times, interval=BAND)
 
     def _curve(self, name: str, t: ArrayLike, data: Durations | None, interval: float | None) -> pd.DataFrame:
         check_interval(interval)
