@@ -78,6 +78,11 @@ def contract_forecast(fit: ContractFit, data: Durations, t: float, payments: Pay
         )
     longest = f"{fit.origin.covered:,.4g} {fit.origin.unit}s"
     notes = []
+    if fit.origin.only_cause is not None:
+        notes.append(
+            f"fitted to the endings by {fit.origin.only_cause}: what would be if the other causes were abolished, and "
+            "were independent of it"
+        )
     if ended := data.number - active.number:
         notes.append(f"{ended:,} of {counted(data.number, 'contract')} have ended: they are left out")
     customers_told = counted(active.number, "customer")
