@@ -194,9 +194,7 @@ def into(*path, value):
 CODE = "__import__('os').system('touch owned')"
 
 
-@pytest.mark.parametrize(
-    "code", [CODE, f"price + C({CODE})", "eval('1')", "Q('price')", "lambda: 1"]
-)
+@pytest.mark.parametrize("code", [CODE, f"price + C({CODE})", "eval('1')", "Q('price')", "lambda: 1"])
 @pytest.mark.parametrize("name", ["formula", "cox"])
 def test_formulas_with_code_are_refused_before_anything_is_run(fits, tmp_path, name, code, monkeypatch):
     monkeypatch.chdir(tmp_path)
