@@ -76,7 +76,8 @@ class Target:
         if self.design is None:
             gradient, hessian = _slopes(self._relative(u + _stencil(len(u)), u[None]), len(u))
         else:
-            gradient, hessian = self._by_row(u, self.design)
+            with np.errstate(all="ignore"):
+                gradient, hessian = self._by_row(u, self.design)
             if self.prior:
                 around = self.coordinates.log_prior(u + _stencil(len(u))) - self.coordinates.log_prior(u[None])
                 of_prior = _slopes(around, len(u))

@@ -63,9 +63,16 @@ def shop():
     stays = rng.geometric(rng.beta(1.5, 15, 1000))
     event = stays <= renewals
     table = pd.DataFrame(
-        {"renewals": np.where(event, stays, renewals), "event": event.astype(int),
-         "value": rng.choice([9.9, 19.9], 1000), "start": start, "period": "month", "historic_revenue": 1.0, "channel": rng.choice(["app", "web"], 1000)}
-    )  # fmt: skip
+        {
+            "renewals": np.where(event, stays, renewals),
+            "event": event.astype(int),
+            "value": rng.choice([9.9, 19.9], 1000),
+            "start": start,
+            "period": "month",
+            "historic_revenue": 1.0,
+            "channel": rng.choice(["app", "web"], 1000),
+        }
+    )
     return clv.Durations(table, "month", observation_end=END, attributes=["channel"])
 
 
@@ -373,9 +380,7 @@ def test_values_that_are_missing_are_named():
     with pytest.raises(clv.DataError, match="value, the price of one period, is missing for active 2 customers: 0, 2"):
         fit.predict(some, horizon="1 year")
     none = clv.Durations(data.table.drop(columns="value"), "month", observation_end=END)
-    with pytest.raises(
-        clv.DataError, match="ContractualCLV needs the column 'value', the price of one period; name it"
-    ):
+    with pytest.raises(clv.DataError, match="the value of contracts needs the column 'value', the price of one period"):
         fit.predict(none, horizon="1 year")
     assert len(fit.survival.predict(none, horizon="1 year")) == 6
 

@@ -14,14 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from clvmodels.draws import summarise
 from clvmodels.errors import DataError, DataWarning, counted
 from clvmodels.inference import likelihood
 from clvmodels.models.base import Method, Rows, check_priors
 from clvmodels.models.survival.base import SurvivalFit, SurvivalModel
 from clvmodels.models.survival.design import Design, checked
 from clvmodels.params import Coordinates, Param, Prior
+from clvmodels.plots.models import BAND
+
+_SHOWN = 300  # customers, and draws, whose curves a picture takes the mean of
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,19 @@ class AcceleratedFit(SurvivalFit):
         """The parameters of customers of these columns, (S, B); of the average one, (S, 1), where there are none."""
         params = super().customer_params(columns, draws)
         return params if self.design is None else scaled(params, self.design.names, columns[1:])
+
+    def _population(self, times: NDArray) -> pd.DataFrame:
+        """As `SurvivalFit`: the mean of the customers' own curves, which is not the curve of the average one."""
+        if self.design is None or self.rows is None:
+            return super()._population(times)
+        share = np.cumsum(self.rows.weights) / self.rows.weights.sum()
+        chosen = np.searchsorted(share, (np.arange(_SHOWN) + 0.5) / _SHOWN)
+        columns = tuple(self.rows.columns[i][chosen] for i in (0, *range(3, len(self.rows.columns))))
+        here, around = (
+            np.stack([self.model.survival(t, **params).mean(axis=1) for t in times], axis=-1)
+            for params in (self.customer_params(columns), self.posterior.customer_params(columns, slice(_SHOWN)))
+        )
+        return pd.DataFrame(np.stack([here.mean(axis=0), *summarise(around, BAND)], axis=-1))
 
 
 class AcceleratedModel(SurvivalModel):
@@ -96,9 +114,9 @@ class AcceleratedModel(SurvivalModel):
         for name in design.names:
             if name in (param.name for param in self.params):
                 raise DataError(f"covariate {name!r} has the name of a parameter of {model}; rename it")
-        if len(design.names) > len(ended):
-            numbers = f"{counted(len(ended), 'ending')} cannot carry {counted(len(design.names), 'covariate')}"
-            raise DataError(f"{numbers}; leave some out")
+        if len(ended) < len(design.names) + len(self.params):
+            asked = f"{counted(len(design.names), 'covariate')} beside {counted(len(self.params), 'parameter')}"
+            raise DataError(f"{counted(len(ended), 'ending')} cannot carry {asked}; leave some out")
         for i, name in enumerate(design.names):
             value, column = ended[0, i], matrix[:, i]
             if (ended[:, i] == value).all() and value in (column.min(), column.max()):
@@ -111,9 +129,13 @@ class AcceleratedModel(SurvivalModel):
 
     def coordinates(self, rows: Rows) -> Coordinates:
         """The parameters and the coefficients, each in units of the spread of its covariate."""
-        params, scales = self.params, self.scales(rows)
-        if isinstance(rows, DesignRows):
-            for name, sd in zip(rows.design.names, rows.design.sds, strict=True):
+        return self.coordinates_of(self.scales(rows), rows.design if isinstance(rows, DesignRows) else None)
+
+    def coordinates_of(self, scales: Mapping[str, float], design: Design | None) -> Coordinates:
+        """The same, from the data's own time and the design of the covariates."""
+        params, scales = self.params, dict(scales)
+        if design is not None:
+            for name, sd in zip(design.names, design.sds, strict=True):
                 meaning = f"change of log scale for each 1 more of {name}: above 0 customers stay longer"
                 params = (*params, Param(name, meaning, carries=name, lower=-math.inf))
                 scales[name] = 1 / sd

@@ -71,9 +71,14 @@ def check_endings(ends: NDArray, data: Durations, model: str, parameters: int) -
     if not len(ends):
         raise DataError(f"none of {counted(data.number, 'contract')} has ended: there is no churn to learn")
     if parameters > 1 and (ends == ends[0]).all():
+        told = (
+            f"all {len(ends):,} endings are at {ends[0]:g}: they do"
+            if len(ends) > 1
+            else "there is one ending: it does"
+        )
         raise DataError(
-            f"all {counted(len(ends), 'ending')} are at {ends[0]:g}: they do not tell how churn changes with tenure, "
-            f"which {model} would have to learn; ShiftedGeometric and Exponential have one parameter"
+            f"{told} not tell how churn changes with tenure, which {model} would have to learn; ShiftedGeometric and "
+            "Exponential have one parameter"
         )
 
 
@@ -169,12 +174,16 @@ class SurvivalFit(ContractFit, Fit):
         times = np.arange(math.ceil(end) + 1.0) if self.clock == "renewals" else np.linspace(0, end, 200)
         return curve_against_steps(
             (np.append(risk.time, risk.last), np.exp(np.append(risk.log_survival, risk.log_survival[-1]))),
-            (times, *self.survival(times, interval=BAND).to_numpy().T),
+            (times, *self._population(times).to_numpy().T),
             whole=self.clock == "renewals",
             title=f"Survival: {type(self.model).__name__} against the data it was fitted to",
             xlabel="renewals" if self.clock == "renewals" else f"tenure ({self.origin.unit}s)",
             ax=ax,
         )
+
+    def _population(self, times: NDArray) -> pd.DataFrame:
+        """Share left of those that the model was fitted to, and where it lies by what the data leave open."""
+        return self.survival(times, interval=BAND)
 
     def _curve(self, name: str, t: ArrayLike, data: Durations | None, interval: float | None) -> pd.DataFrame:
         check_interval(interval)
