@@ -370,6 +370,24 @@ def test_intervals_of_the_total_hold_what_happens_to_contracts_that_are_fitted()
     assert abs(held / bases - 0.9) < 3 * np.sqrt(0.09 / bases)
 
 
+def test_the_holdout_of_contract_records_is_what_is_predicted():
+    # 8,000 monthly contracts that end on renewal days, predicted from one day for the year after it.
+    rng = np.random.default_rng(4)
+    start = np.datetime64("2020-01-01") + rng.integers(0, 1000, 8000)
+    end = clv.time.renewal_days(start, clv.time.period("month"), rng.geometric(rng.beta(1.2, 14.0, 8000)))
+    lines = pd.DataFrame({"id": np.arange(8000), "start": start, "end": pd.to_datetime(end), "price": 10.0})
+    lines["end"] = lines["end"].where(lines["end"] <= pd.Timestamp("2024-06-30"))
+    records = clv.Subscriptions(lines, customer="id", start="start", end="end", value="price", period="month")
+    split = quietly(records.split, "2023-06-30", "1 year", until="2024-06-30")
+    fit = fitted(SBG(), split.calibration, margin=1.0, discount_rate=0.0)
+    table, total = fit.predict(horizon="1 year"), fit.total(horizon="1 year", interval=0.99)
+    assert table.index.equals(split.holdout.index)
+    for actual, outcome in (("retained", "retained"), ("lifetime", "lifetime"), ("revenue", "revenue")):
+        seen = split.holdout[actual].sum()
+        assert total[f"{outcome}_lower"].item() <= seen <= total[f"{outcome}_upper"].item(), (outcome, seen, total.T)
+    np.testing.assert_allclose(table["clv"], table["expected_revenue"], rtol=1e-12)
+
+
 # What is refused, and what is said
 
 
