@@ -2,9 +2,10 @@
 
 `model.json` says what the fit is: the model and its arguments, the optimum, the facts of the data, the versions.
 `posterior.nc` (NetCDF) holds the draws of the parameters, in a group ``<part>/posterior`` with the dimensions chain and
-draw. The zip's comment is the SHA-256 of all bytes before it, which tells damage, not forgery. Nothing is compressed,
-so nothing can unpack to more than the file is; and nothing is run: models are looked up by name among those of this
-package, priors among the distributions of `scipy.stats`.
+draw, and the steps of curves that have no parameters, in groups ``survival/curve_0``, ... The zip's comment is the
+SHA-256 of all bytes before it, which tells damage, not forgery. Nothing is compressed, so nothing can unpack to more
+than the file is; and nothing is run: models are looked up by name among those of this package, priors among the
+distributions of `scipy.stats`, and formulas of covariates are read by `clvmodels.models.survival.design`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from scipy import stats
 from scipy.stats.distributions import rv_frozen
 
 from clvmodels import __version__
+from clvmodels.data.durations import ENTRY
 from clvmodels.draws import Parameters, check_seed
 from clvmodels.errors import DataError, FitError, brief, counted
 from clvmodels.files import check_targets, written_whole
@@ -38,13 +40,32 @@ from clvmodels.inference.likelihood import Optimum
 from clvmodels.models import ALL
 from clvmodels.models.base import METHODS, Fit, Model, Origin, Specification
 from clvmodels.models.spend.base import SpendFit, SpendModel
+from clvmodels.models.survival.accelerated import AcceleratedModel
+from clvmodels.models.survival.base import SurvivalFit, SurvivalModel
+from clvmodels.models.survival.cox import Baseline, Cox, CoxFit, Partial
+from clvmodels.models.survival.design import Design
+from clvmodels.models.survival.kaplan_meier import KaplanMeier, KaplanMeierFit
+from clvmodels.models.survival.steps import StepFit
 from clvmodels.models.transactions.base import TransactionFit
 from clvmodels.params import Coordinates
-from clvmodels.time import day, unit_days
+from clvmodels.product_limit import RiskTable
+from clvmodels.time import day, period, unit_days
+from clvmodels.value.contractual import ContractualCLV, ContractualCLVFit
 from clvmodels.value.noncontractual import NonContractualCLV, NonContractualCLVFit
 from clvmodels.value.simple import SimpleCLV, SimpleCLVFit, SimpleFigures
+from clvmodels.value.simple_contracts import ChurnFigures, SimpleContractsFit
 
-SavedFit = NonContractualCLVFit | TransactionFit | SpendFit | SimpleCLVFit
+SavedFit = (
+    NonContractualCLVFit
+    | TransactionFit
+    | SpendFit
+    | SimpleCLVFit
+    | ContractualCLVFit
+    | SurvivalFit
+    | KaplanMeierFit
+    | CoxFit
+    | SimpleContractsFit
+)
 
 ENDING = ".clv"
 SCHEMA = 1
@@ -53,19 +74,21 @@ LARGEST = 2**30  # bytes of a file that is read
 
 _MEMBERS = ["model.json", "posterior.nc"]
 _SEAL = 64  # bytes of the hash
+_FIGURES: dict[str, type[SimpleFigures | ChurnFigures]] = {"figures": SimpleFigures, "churn figures": ChurnFigures}
 _SPECIFICATIONS: dict[str, type[Specification]] = {
-    known.__name__: known for known in (*ALL, NonContractualCLV, SimpleCLV)
+    known.__name__: known for known in (*ALL, KaplanMeier, Cox, NonContractualCLV, ContractualCLV, SimpleCLV)
 }
 
 
 def save(fit: SavedFit, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a fit to a file that `load` reads. Customers are not in it.
 
-    An ml or map fit is saved with the draws that its intervals need.
+    An ml or map fit is saved with the draws that its intervals need. The curves of `KaplanMeier` and `Cox` are saved as
+    they are: when customers left, and how many could have.
 
     Parameters
     ----------
-    fit : NonContractualCLVFit, SimpleCLVFit, TransactionFit or SpendFit
+    fit : NonContractualCLVFit, ContractualCLVFit, a fit of one model, or of SimpleCLV
     path : str or Path
         Ends in ``.clv``, in a folder that exists.
     overwrite : bool
@@ -109,7 +132,7 @@ def load(path: str | Path) -> SavedFit:
 
     Returns
     -------
-    NonContractualCLVFit, SimpleCLVFit, TransactionFit or SpendFit
+    NonContractualCLVFit, ContractualCLVFit, a fit of one model, or of SimpleCLV
         As it was saved; its `data` are None.
 
     Raises
@@ -238,40 +261,116 @@ def _described(fit: SavedFit) -> tuple[dict[str, Any], dict[str, Parameters]]:
             "observation_end": _date(fit.origin.observation_end),
             "covered": fit.origin.covered,
             "log": None if fit.origin.log is None else _encoded_options(fit.origin.log),
+            **({} if fit.origin.period is None else {"period": fit.origin.period}),
         },
     }
-    if isinstance(fit, SimpleCLVFit):
+    if isinstance(fit, SimpleCLVFit | SimpleContractsFit):
         described["figures"] = _encoded(fit.figures)
-        described["transactions_per_year"] = _encoded(fit.transactions_per_year)
+        if isinstance(fit, SimpleCLVFit):
+            described["transactions_per_year"] = _encoded(fit.transactions_per_year)
         return described | {"notes": list(fit.notes)}, {}
-    parts: tuple[Fit, ...] = (fit,) if isinstance(fit, Fit) else (fit.transactions, fit.spend)
-    models = (fit.model,) if isinstance(fit, Fit) else (fit.model.transactions, fit.model.spend)
+    parts, models = _parts(fit)
     if any(part.model != model or part.origin != fit.origin for part, model in zip(parts, models, strict=True)):
         raise DataError("its parts are not from one call of NonContractualCLV(...).fit(data)")
-    draws = {}
+    draws: dict[str, Parameters] = {}
     described["parts"] = {}
     for part in parts:
+        if isinstance(part, StepFit):
+            described["parts"][_name(part.model)], curves = _described_steps(part)
+            draws |= curves
+            continue
         try:
             drawn = part.posterior
         except FitError as error:
             posterior: Any = str(error)
         else:
             posterior = None if drawn is part else _described_estimate(drawn)
-            draws[_name(part.model)] = drawn.parameter_draws
+            draws[f"{_name(part.model)}/posterior"] = dict(
+                zip(_draw_names(part), drawn.parameter_draws.values(), strict=True)
+            )
         described["parts"][_name(part.model)] = {
             "seed": part.seed,
             "size": part.size,
             "data_hash": part.data_hash,
             "distinct_rows": part.distinct_rows,
-            "scales": part.coordinates.scales,
+            "scales": {name: part.coordinates.scales[name] for name in _carried(part.model)},
             "estimate": _described_estimate(part),
             "posterior": posterior,  # of an ml or map fit, or why it has none
         }
+        if (design := getattr(part, "design", None)) is not None:
+            described["parts"][_name(part.model)]["design"] = _described_design(design)
     return described, draws
 
 
-def _name(model: Model) -> str:
+def _parts(fit: Any) -> tuple[tuple[Any, ...], tuple[Specification, ...]]:
+    """The fits that a fit is made of, and the models that they should be of."""
+    if isinstance(fit, NonContractualCLVFit):
+        return (fit.transactions, fit.spend), (fit.model.transactions, fit.model.spend)
+    if isinstance(fit, ContractualCLVFit):
+        return (fit.survival,), (fit.model.survival,)
+    return (fit,), (fit.model,)
+
+
+def _name(model: Any) -> str:
+    if isinstance(model, SurvivalModel | KaplanMeier | Cox):
+        return "survival"
     return "spend" if isinstance(model, SpendModel) else "transactions"
+
+
+def _carried(model: Model) -> list[str]:
+    """The dimensions of a model's own parameters."""
+    return list(dict.fromkeys(param.carries for param in model.params if param.carries))
+
+
+def _draw_names(fit: Fit) -> list[str]:
+    """What the draws are called in NetCDF, which could not hold every name of a covariate."""
+    own = [param.name for param in fit.model.params]
+    return [*own, *_coefficient_names(len(fit.parameter_draws) - len(own))]
+
+
+def _coefficient_names(number: int) -> list[str]:
+    return [f"coefficient_{i}" for i in range(number)]
+
+
+def _described_design(design: Design) -> dict[str, Any]:
+    return {
+        "levels": _encoded(design.levels),
+        "names": list(design.names),
+        "means": list(design.means),
+        "sds": list(design.sds),
+    }
+
+
+def _described_steps(fit: StepFit) -> tuple[dict[str, Any], dict[str, Parameters]]:
+    """What `model.json` says of a fit of steps, and the columns of its curves."""
+    told: dict[str, Any] = {
+        "seed": fit.seed,
+        "size": fit.size,
+        "data_hash": fit.data_hash,
+        "clock": fit.clock,
+        "drawn": int(fit.drawn),
+    }
+    if isinstance(fit, KaplanMeierFit):
+        return told | {"last": [fit.risk.last]}, {"survival/curve_0": _risk_columns(fit.risk)}
+    assert isinstance(fit, CoxFit)  # noqa: S101 - there is no other
+    partial, curves = fit.partial, {}
+    for number, baseline in enumerate(fit.baselines):
+        means = dict(zip(_coefficient_names(baseline.mean.shape[1]), baseline.mean.T, strict=True))
+        curves[f"survival/curve_{number}"] = _risk_columns(baseline.table) | means
+    told |= {
+        "last": [baseline.table.last for baseline in fit.baselines],
+        "design": _described_design(fit.design),
+        "strata": _encoded(list(fit.strata)),
+        "coefficients": partial.coefficients.tolist(),
+        "covariance": partial.covariance.tolist(),
+        "log_likelihood": partial.log_likelihood,
+        "problems": list(partial.problems),
+    }
+    return told, curves
+
+
+def _risk_columns(table: RiskTable) -> Parameters:
+    return {"time": table.time, "at_risk": table.at_risk, "events": table.events}
 
 
 def _described_estimate(fit: Fit) -> dict[str, Any]:
@@ -295,16 +394,16 @@ def _restored(described: dict[str, Any], draws: bytes) -> SavedFit:
         observation_end=_day(data, "observation_end"),
         covered=_number(data, "covered"),
         log=None if log is None else {name: _decoded(given) for name, given in log.items()},
+        period=str(period(data["period"])) if "period" in data else None,
     )
     unit_days(origin.unit)
     if isinstance(model, SimpleCLV):
-        figures = _decoded(_get(described, "figures", dict))
-        per_year = _decoded(_get(described, "transactions_per_year", (dict, float)))
-        for found, kind in ((figures, SimpleFigures), (per_year, float)):
-            if not all(isinstance(one, kind) for one in (found.values() if isinstance(found, dict) else [found])):
-                raise DataError("model.json holds figures that are none")
-        return SimpleCLVFit(model, origin, figures, per_year, _texts(described, "notes"))
+        return _restored_figures(described, model, origin)
     parts = _get(described, "parts", dict)
+    if isinstance(model, ContractualCLV):
+        return ContractualCLVFit(model, _restored_survival(parts, model.survival, origin, draws))
+    if isinstance(model, KaplanMeier | Cox):
+        return _restored_survival(parts, model, origin, draws)
     if isinstance(model, NonContractualCLV):
         both: Any = (_restored_part(parts, part, origin, draws) for part in (model.transactions, model.spend))
         return NonContractualCLVFit(model, *both)
@@ -313,21 +412,116 @@ def _restored(described: dict[str, Any], draws: bytes) -> SavedFit:
     raise DataError("model in model.json is none")
 
 
+def _restored_figures(described: dict[str, Any], model: SimpleCLV, origin: Origin) -> SimpleCLVFit | SimpleContractsFit:
+    figures, notes = _decoded(_get(described, "figures", dict)), _texts(described, "notes")
+
+    def check(found: Any, kind: type) -> None:
+        if not all(isinstance(one, kind) for one in (found.values() if isinstance(found, dict) else [found])):
+            raise DataError("model.json holds figures that are none")
+
+    if "transactions_per_year" not in described:
+        check(figures, ChurnFigures)
+        return SimpleContractsFit(model, origin, figures, notes)
+    per_year = _decoded(_get(described, "transactions_per_year", (dict, float)))
+    check(figures, SimpleFigures)
+    check(per_year, float)
+    return SimpleCLVFit(model, origin, figures, per_year, notes)
+
+
+def _restored_survival(parts: dict[str, Any], model: Any, origin: Origin, draws: bytes) -> Any:
+    if isinstance(model, SurvivalModel):
+        return _restored_part(parts, model, origin, draws)
+    told = _get(parts, "survival", dict)
+    clock = _get(told, "clock", str)
+    if clock not in ENTRY:
+        raise DataError(f"clock in model.json is {brief(clock)!r}, not one of {', '.join(ENTRY)}")
+    known: dict[str, Any] = {
+        "model": model,
+        "seed": check_seed(_get(told, "seed", int)),
+        "size": _whole(told, "size", least=1),
+        "clock": clock,
+        "origin": origin,
+        "data_hash": _get(told, "data_hash", str),
+        "drawn": bool(_whole(told, "drawn", least=0)),
+    }
+    last = _get(told, "last", list)
+    if isinstance(model, KaplanMeier):
+        ((risk, _),) = _curves(draws, last[:1], 0)
+        if (risk.events > risk.at_risk).any():
+            raise DataError("more customers left in posterior.nc than could")
+        return KaplanMeierFit(**known, risk=risk)
+    design, strata = (
+        _restored_design(_get(told, "design", dict), model.covariates),
+        _decoded(_get(told, "strata", list)),
+    )
+    p = len(design.names)
+    if len(last) != max(len(strata), 1) or (model.strata is None) != (not strata):
+        raise DataError("strata in model.json are not those of its curves")
+    partial = Partial(
+        _array(told, "coefficients", (p,)),
+        _array(told, "covariance", (p, p)),
+        _number(told, "log_likelihood"),
+        _texts(told, "problems"),
+    )
+    if np.linalg.eigvalsh(partial.covariance)[0] <= 0:
+        raise DataError("covariance in model.json is none")
+    baselines = tuple(Baseline(risk, mean) for risk, mean in _curves(draws, last, p))
+    return CoxFit(**known, design=design, partial=partial, strata=tuple(strata), baselines=baselines)
+
+
+def _curves(draws: bytes, last: list[Any], p: int) -> list[tuple[RiskTable, NDArray[np.float64]]]:
+    """The curves in `posterior.nc`, with the mean covariates (J, p) at their steps."""
+    curves = []
+    for number, end in enumerate(last):
+        names = ["time", "at_risk", "events", *_coefficient_names(p)]
+        found = _columns(draws, f"survival/curve_{number}", names)
+        time, at_risk, events = (found[name] for name in names[:3])
+        ends = _number({"last": end}, "last")
+        rising = (np.diff(time) > 0).all() and time[0] >= 0 and time[-1] <= ends
+        if not (all(np.isfinite(column).all() for column in found.values()) and rising):
+            raise DataError(f"the curve {number} in posterior.nc is not one of finite numbers at rising times")
+        if not ((events > 0).all() and (at_risk > 0).all()):
+            raise DataError(f"nobody left, or could, at a step of the curve {number} in posterior.nc")
+        mean = np.stack([found[name] for name in names[3:]], axis=-1) if p else np.empty((len(time), 0))
+        curves.append((RiskTable(time, at_risk, events, float(ends)), mean))
+    if not curves:
+        raise DataError("model.json names no curve")
+    return curves
+
+
+def _restored_design(described: dict[str, Any], covariates: Any) -> Design:
+    names = _texts(described, "names")
+    levels = _decoded(_get(described, "levels", dict))
+    if covariates is None or not names or not all(isinstance(each, tuple) for each in levels.values()):
+        raise DataError("design in model.json is none")
+    means, sds = (_array(described, name, (len(names),)) for name in ("means", "sds"))
+    if (sds <= 0).any():
+        raise DataError("sds in model.json are not positive")
+    return Design(covariates, levels, names, tuple(means.tolist()), tuple(sds.tolist()))
+
+
 def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: bytes) -> Any:
     described = _get(parts, _name(model), dict)
     scales, size = _get(described, "scales", dict), _whole(described, "size", least=1)
-    carried: dict[str, float] = {
-        param.carries: _number(scales, param.carries, above=0) for param in model.params if param.carries
-    }
-    coordinates = Coordinates(model.params, carried, model.priors)
+    carried = {name: _number(scales, name, above=0) for name in _carried(model)}
+    more: dict[str, Any] = {}
+    if isinstance(model, AcceleratedModel) and model.covariates is not None:
+        more["design"] = _restored_design(_get(described, "design", dict), model.covariates)
+        coordinates = model.coordinates_of(carried, more["design"])
+    else:
+        coordinates = Coordinates(model.params, carried, model.priors)
+    names = [param.name for param in coordinates.params]
+    saved_names = [param.name for param in model.params] + _coefficient_names(len(names) - len(model.params))
 
     def fit(estimate: dict[str, Any], saved_posterior: Fit | str | None = None) -> Fit:
-        optimum = _restored_optimum(_get(estimate, "optimum", dict), len(model.params))
+        optimum = _restored_optimum(_get(estimate, "optimum", dict), len(names))
         sampling = _get(estimate, "sampling", (dict, NoneType))
         if sampling is None and saved_posterior is None:
             raise DataError("posterior in model.json is missing or of the wrong kind")
         with np.errstate(all="ignore"):  # what overflows is refused
-            drawn = coordinates.to_values(optimum.u[None]) if sampling is None else _draws(draws, model, size)
+            drawn = coordinates.to_values(optimum.u[None])
+            if sampling is not None:
+                drawn = dict(zip(names, _draws(draws, _name(model), saved_names, size).values(), strict=True))
             _check_support(drawn, coordinates)
         method = _get(estimate, "method", str)
         if method not in METHODS:
@@ -346,6 +540,7 @@ def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: b
             data_hash=_get(described, "data_hash", str),
             distinct_rows=_whole(described, "distinct_rows", least=1),
             saved_posterior=saved_posterior,
+            **more,
         )
 
     posterior = _get(described, "posterior", (dict, str, NoneType))
@@ -375,33 +570,56 @@ def _check_support(draws: Parameters, coordinates: Coordinates) -> None:
 # Draws
 
 
-def _netcdf(parts: Mapping[str, Parameters]) -> bytes:
+def _netcdf(groups: Mapping[str, Parameters]) -> bytes:
+    """Draws (S, 1) of parameters, or columns (J,) of a curve, by group."""
     import h5netcdf
 
     buffer = io.BytesIO()
     with h5netcdf.File(buffer, "w") as file:
-        for name, draws in parts.items():
-            group = file.create_group(f"{name}/posterior")
-            size = len(next(iter(draws.values())))
-            group.dimensions = {"chain": 1, "draw": size}
-            group.create_variable("chain", ("chain",), data=np.arange(1))
-            group.create_variable("draw", ("draw",), data=np.arange(size))
-            for param, values in draws.items():
-                group.create_variable(param, ("chain", "draw"), data=values.reshape(1, size))
+        for name, columns in groups.items():
+            group = file.create_group(name)
+            size = len(next(iter(columns.values())))
+            if name.endswith("/posterior"):
+                group.dimensions = {"chain": 1, "draw": size}
+                group.create_variable("chain", ("chain",), data=np.arange(1))
+                group.create_variable("draw", ("draw",), data=np.arange(size))
+                for param, values in columns.items():
+                    group.create_variable(param, ("chain", "draw"), data=values.reshape(1, size))
+            else:
+                group.dimensions = {"step": size}
+                for column, values in columns.items():
+                    group.create_variable(column, ("step",), data=values)
     return buffer.getvalue()
 
 
-def _draws(content: bytes, model: Model, size: int) -> Parameters:
+def _columns(content: bytes, group: str, names: list[str]) -> Parameters:
+    """The columns of a curve, each (J,)."""
+    import h5netcdf
+
+    try:
+        with h5netcdf.File(io.BytesIO(content), "r") as file:
+            variables = file[group].variables
+            shapes = {name: (found.dimensions, found.dtype) for name, found in variables.items()}
+            size = variables[names[0]].shape[0]
+            if any(shapes.get(name) != (("step",), np.dtype(float)) for name in names) or size < 1:
+                raise DataError(f"it holds {', '.join(shapes) or 'nothing'}, not {', '.join(names)}")
+            if 8 * size * len(names) > len(content):
+                raise DataError(f"it is too small for {counted(size, 'step')}")
+            return {name: np.asarray(variables[name][...]) for name in names}
+    except Exception as error:
+        raise DataError(f"posterior.nc cannot be read: {error}") from error
+
+
+def _draws(content: bytes, part: str, names: list[str], size: int) -> Parameters:
     """The draws of a model's parameters, each (S, 1)."""
     import h5netcdf
 
-    names = [param.name for param in model.params]
     expected = f"{counted(size, 'draw')} of {', '.join(names)}"
     if 8 * size * len(names) > len(content):
         raise DataError(f"posterior.nc is too small for {expected}")
     try:
         with h5netcdf.File(io.BytesIO(content), "r") as file:
-            variables = file[f"{_name(model)}/posterior"].variables
+            variables = file[f"{part}/posterior"].variables
             shapes = {name: (found.dimensions, found.shape, found.dtype) for name, found in variables.items()}
             shape = (("chain", "draw"), (1, size), np.dtype(float))
             if any(shapes.get(name) != shape for name in names) or shapes.keys() - {"chain", "draw", *names}:
@@ -429,8 +647,9 @@ def _encoded(value: Any) -> Any:
         return {"kind": "tuple", "items": _encoded(list(value))}
     if isinstance(value, Mapping):
         return {"kind": "mapping", "items": [[_encoded(key), _encoded(item)] for key, item in value.items()]}
-    if isinstance(value, SimpleFigures):
-        return {"kind": "figures", "figures": dataclasses.asdict(value)}
+    if isinstance(value, SimpleFigures | ChurnFigures):
+        kind = next(kind for kind, known in _FIGURES.items() if known is type(value))
+        return {"kind": kind, "figures": dataclasses.asdict(value)}
     name = type(value).__name__
     if _SPECIFICATIONS.get(name) is type(value):
         return {"kind": "model", "name": name, "arguments": _encoded_options(value.options())}
@@ -465,10 +684,10 @@ def _decoded(value: Any) -> Any:
         return pd.Timestamp(_get(value, "text", str))
     if kind == "date":
         return datetime.date.fromisoformat(_get(value, "text", str))
-    if kind == "figures":
+    if kind in _FIGURES:
         figures = _get(value, "figures", dict)
-        return SimpleFigures(
-            **{field.name: _number(figures, field.name) for field in dataclasses.fields(SimpleFigures)}
+        return _FIGURES[kind](
+            **{field.name: _number(figures, field.name) for field in dataclasses.fields(_FIGURES[kind])}
         )
     if kind == "model":
         return _decoded_model(_get(value, "name", str), _decoded_options(_get(value, "arguments", dict)))

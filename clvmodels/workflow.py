@@ -105,15 +105,16 @@ class Demo:
     csv: Path
 
 
-def _files(source: str | Path) -> list[str]:
+def files(source: str | Path) -> list[str]:
+    """What a path or a pattern may stand for."""
     return [str(source), *glob.glob(str(source), recursive=True)]
 
 
-def _silent(step: str) -> None:
-    pass
+def silent(step: str) -> None:
+    """Tell nobody what is done next."""
 
 
-def demo(folder: str | Path = ".", *, overwrite: bool = False, seed: int = 1, progress: Progress = _silent) -> Demo:
+def demo(folder: str | Path = ".", *, overwrite: bool = False, seed: int = 1, progress: Progress = silent) -> Demo:
     """The whole way on CDNOW's 23,570 customers.
 
     The simple formula and BG/NBD with Gamma-Gamma are fitted to the log until 1997-09-30 and compared on the 39 weeks
@@ -161,7 +162,8 @@ def demo(folder: str | Path = ".", *, overwrite: bool = False, seed: int = 1, pr
     return Demo(compare(predictions, split.holdout), prediction, csv)
 
 
-def _list(columns: str | Sequence[str] | None) -> list[str]:
+def listed(columns: str | Sequence[str] | None) -> list[str]:
+    """The columns, of which there may be one or none."""
     return [columns] if isinstance(columns, str) else list(columns or ())
 
 
@@ -184,7 +186,7 @@ def audit(
     until : date, optional
         End of observation, inclusive; default: the last date in the log.
     """
-    return Transactions(source, **_given(value=value, attributes=_list(attribute), **log)).audit(until)
+    return Transactions(source, **given(value=value, attributes=listed(attribute), **log)).audit(until)
 
 
 def predict(
@@ -206,7 +208,7 @@ def predict(
     output: str | Path = "clv.parquet",
     overwrite: bool = False,
     seed: int | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
     **log: Unpack[LogOptions],
 ) -> Prediction:
     """Predict the value of each customer of a log by BG/NBD and Gamma-Gamma, and export the table.
@@ -270,17 +272,17 @@ def predict(
     if save is not None:
         checked_model_path(save, overwrite=overwrite)
     check_interval(interval)
-    oldest = None if max_age is None else oldest_day(max_age, _today())
+    oldest = None if max_age is None else oldest_day(max_age, today())
     wanted = NonContractualCLV(
         BGNBD(),
         GammaGamma(),
         margin=1.0 if margin is None else margin,
         discount_rate=0.0 if discount_rate is None else discount_rate,
     )
-    options = _given(value=value, **log)
+    options = given(value=value, **log)
     fit: NonContractualCLVFit | None = None
     if model is not None:
-        if refused := [f"{name}=" for name in _given(unit=unit, method=method, save=save)]:
+        if refused := [f"{name}=" for name in given(unit=unit, method=method, save=save)]:
             raise ValueError(f"{' and '.join(refused)} cannot be given with model=, which is a fit already")
         progress(f"Load {model}")
         fit = _loaded(model)
@@ -288,7 +290,7 @@ def predict(
     rate = fit.model.discount_rate if fit and discount_rate is None else wanted.discount_rate
     check_infinite(horizon, rate, interval, "outcome")
     worth = margin if margin is not None else fit.model.margin if fit else 1.0
-    named = [*options.get("attributes", ()), *_list(attribute), *filter(None, (by, margin_attribute(worth)))]
+    named = [*options.get("attributes", ()), *listed(attribute), *filter(None, (by, margin_attribute(worth)))]
     options["attributes"] = [*dict.fromkeys(named)]
     if missing := [f"{name}=" for name in ("customer", "date", "value") if options.get(name) is None]:
         raise ValueError(f"{' and '.join(missing)} must be given: the columns of the log; only a saved fit knows them")
@@ -297,12 +299,12 @@ def predict(
     customer = options["customer"] if isinstance(options["customer"], str) else options["customer"][0]
     if customer.lower() in schema.PREDICTED:
         raise DataError(f"customer column {customer!r} has the name of a predicted column; rename it")
-    if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in _files(source)}:
+    if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in files(source)}:
         raise ValueError(f"output {file} is the log itself; choose another name")
     customers = transactions.summary(unit=fit.origin.unit if fit else unit or "week", until=until)
-    newest = customers.table["last_date"][lambda days: days <= _today()].max()  # a date to come may be a slip
+    newest = customers.table["last_date"][lambda days: days <= today()].max()  # a date to come may be a slip
     if oldest is not None and newest < oldest:
-        age = counted((_today() - newest).days, "day")
+        age = counted((today() - newest).days, "day")
         raise StaleDataError(f"the newest order is of {newest:%Y-%m-%d}, {age} ago, older than max_age={max_age!r}")
     if horizon is not None:
         horizon_days(horizon, unit=customers.unit, observation_end=customers.observation_end)
@@ -312,7 +314,7 @@ def predict(
         progress(f"Fit {counted(len(customers), 'customer')}")
         fit = wanted.fit(customers, method=method or "laplace", seed=seed)
     asked: dict[str, Any] = {"horizon": horizon, "interval": interval, "seed": seed}
-    asked |= _given(margin=margin, discount_rate=discount_rate)
+    asked |= given(margin=margin, discount_rate=discount_rate)
     progress("Predict each customer")
     table = fit.predict(customers, **asked)
     progress("Predict all customers together")
@@ -321,12 +323,13 @@ def predict(
     return Prediction(table, total, export(table, file, overwrite=overwrite), saved)
 
 
-def _given(**options: Any) -> dict[str, Any]:
+def given(**options: Any) -> dict[str, Any]:
     """The options that were said: neither None nor an empty list or mapping."""
     return {name: option for name, option in options.items() if option is not None and option not in ([], {})}
 
 
-def _today() -> pd.Timestamp:
+def today() -> pd.Timestamp:
+    """The day of today."""
     return pd.Timestamp.today().normalize()
 
 

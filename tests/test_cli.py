@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import clvmodels as clv
-from clvmodels import cli, workflow
+from clvmodels import cli, console, workflow
 
 COLUMNS = ("--customer", "id", "--date", "day", "--value", "amount")
 
@@ -146,7 +146,7 @@ def test_audit_shows_its_table(folder):
 
 def as_told(audit):
     """The audit as the command line shows it, with the options as it has them."""
-    table = audit.table.assign(remark=audit.table["remark"].map(cli._as_options))
+    table = audit.table.assign(remark=audit.table["remark"].map(console.as_options))
     return f"{dataclasses.replace(audit, table=table)}\n"
 
 
@@ -426,7 +426,7 @@ def test_the_nightly_job_needs_the_model_and_the_log_alone(june, lines):
 
 
 def test_old_orders_end_with_code_3_and_write_nothing(june, monkeypatch):
-    monkeypatch.setattr(workflow, "_today", lambda: pd.Timestamp("2024-07-22"))
+    monkeypatch.setattr(workflow, "today", lambda: pd.Timestamp("2024-07-22"))
     before = sorted(june.iterdir())
     ran = call("predict", "--model", "june.clv", "orders.csv", "--max-age", "3 days")
     assert ran.exit_code == 3
@@ -472,7 +472,7 @@ def test_a_fit_that_cannot_be_used_is_refused_in_one_sentence(folder, monkeypatc
 
 
 def test_a_path_that_looks_like_an_option_is_left_alone():
-    assert cli._as_options("there is no file /logs/value=2/x.csv; give until=") == (
+    assert console.as_options("there is no file /logs/value=2/x.csv; give until=") == (
         "there is no file /logs/value=2/x.csv; give --until"
     )
 

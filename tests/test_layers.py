@@ -9,6 +9,8 @@ PACKAGE = Path(clvmodels.__file__).parent
 LAYERS = [
     {"__main__"},
     {"cli"},
+    {"contract_cli"},
+    {"console", "contract_workflow"},
     {"workflow"},
     {"report"},
     {"evaluation", "export", "persistence"},

@@ -562,7 +562,8 @@ def test_a_description_that_is_none_is_refused(saved, tmp_path, text, sentence):
 def netcdf(fits, change=lambda draws: draws, **parts):
     """The draws of the fit, with something else in them."""
     known = {name: getattr(fits["map"], name).posterior.parameter_draws for name in ("transactions", "spend")}
-    return persistence._netcdf(known | {"transactions": change(known["transactions"])} | parts)
+    groups = known | {"transactions": change(known["transactions"])} | parts
+    return persistence._netcdf({f"{name}/posterior": draws for name, draws in groups.items()})
 
 
 def with_value(value):
@@ -596,7 +597,7 @@ def test_draws_of_another_model_or_none_are_refused(fits, saved, tmp_path):
     refused(
         changed(saved, path, posterior_nc=netcdf(fits, transactions=spend)), "it holds chain, draw, p, q, v, not 200"
     )
-    only = persistence._netcdf({"spend": spend}) + bytes(5000)
+    only = persistence._netcdf({"spend/posterior": spend}) + bytes(5000)
     refused(changed(saved, path, posterior_nc=only), "posterior.nc cannot be read: ")
     refused(changed(saved, path, posterior_nc=b""), "posterior.nc is too small for 200 draws of r, alpha, a, b")
     refused(changed(saved, path, posterior_nc=bytes(100_000)), "posterior.nc cannot be read: ")

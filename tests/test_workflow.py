@@ -178,7 +178,7 @@ def test_options_are_checked_before_the_fit(tmp_path, monkeypatch, options, sent
 @pytest.fixture
 def today(monkeypatch):
     """The day is 1998-07-03, three days after the last order of CDNOW."""
-    monkeypatch.setattr(workflow, "_today", lambda: pd.Timestamp("1998-07-03"))
+    monkeypatch.setattr(workflow, "today", lambda: pd.Timestamp("1998-07-03"))
 
 
 @pytest.fixture(scope="module")

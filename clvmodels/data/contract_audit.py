@@ -235,10 +235,11 @@ def _observed_to(kept: Contracts, until_given: bool) -> dict[str, Any]:
         return row(check, "ok", 0, "")
     last = kept.start.max()
     after = kept.event & (kept.last > last)
-    expected = (kept.start > last - (kept.until - last)).sum()
-    if not after.any() or expected < _MISSED:
+    expected = kept.start > last - (kept.until - last)
+    # A cohort that began on one day, or a few, says nothing.
+    if not after.any() or len(np.unique(kept.start[expected])) < _MISSED:
         return row(check, "ok", 0, "")
-    remark = f"after {last}, when the last contract began, though {expected:,} had begun in as long a time before it"
+    remark = f"after {last}, when the last contract began, though {expected.sum():,} began in as long a time before it"
     remark += "; if ends are known in advance, give until="
     return row(check, "warning", after.sum(), remark, of=len(kept))
 

@@ -104,6 +104,11 @@ class Customers:
         return []
 
     @property
+    def only_cause(self) -> str | None:
+        """The cause of ending that alone is looked at, if it is so with these contracts."""
+        return None
+
+    @property
     def covered(self) -> float:
         """How long the data are, in the unit."""
         raise NotImplementedError

@@ -202,6 +202,23 @@ class Durations(Customers):
             table["renewals"] -= otherwise
         return replace(self, table=table)
 
+    def clock_columns(self, clock: Clock) -> tuple[NDArray[np.float64], ...]:
+        """Tenure, event and entry of each contract on a clock, each (N,): what a likelihood is made of.
+
+        Of a contract that ended within a period that was not over yet when observation ended, the renewals completed
+        count, and its end does not: of those who have stayed in such a period it is not known whether they renew, and
+        endings alone would make churn too high.
+        """
+        t, event, entry = (self.table[name].to_numpy(float) for name in (clock, "event", ENTRY[clock]))
+        if clock == "renewals" and "start" in self.table.columns and self.observation_end is not None:
+            starts = self.table["start"].to_numpy("datetime64[D]")
+            running, end = event == 1, np.datetime64(self.observation_end, "D")
+            for text in self.periods:
+                here = (self.table["period"] == text).to_numpy() if "period" in self.table.columns else slice(None)
+                running[here] &= time.renewal_days(starts[here], time.period(text), t[here]) > end
+            t, event = t - running, event * ~running
+        return t, event, entry
+
     def cumulative_incidence(self, clock: Literal["duration", "renewals"] | None = None) -> pd.DataFrame:
         """Share of customers that each cause has taken by each tenure, by Aalen and Johansen's estimator.
 
@@ -229,16 +246,16 @@ class Durations(Customers):
         if "cause" not in self.table.columns:
             raise DataError(NO_CAUSES)
         table, clock = self.table, self.on_clock(clock, "cumulative incidence")
-        left = (table["event"] == 1).to_numpy()
+        tenure, event, entry = self.clock_columns(clock)
+        left = event == 1
         names = table["cause"].where(left)
         codes, causes = pd.factorize(names, sort=True)
         labels: list[Any] = list(causes)
         if (unknown := left & (codes < 0)).any():
             codes = np.where(unknown, len(labels), codes)
             labels.append(MISSING)
-        entry = table[ENTRY[clock]].to_numpy(float)
-        time, incidence = cumulative_incidence(table[clock], codes, len(labels), entry, self.weights)
-        return pd.DataFrame(incidence, pd.Index(time, name=clock), pd.Index(labels, name="cause"))
+        times, incidence = cumulative_incidence(tenure, codes, len(labels), entry, self.weights)
+        return pd.DataFrame(incidence, pd.Index(times, name=clock), pd.Index(labels, name="cause"))
 
     def on_clock(self, clock: Clock | None, who: str) -> Clock:
         """The clock that was asked for; where none was, `duration` if the contracts have it, else `renewals`.

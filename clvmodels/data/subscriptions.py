@@ -202,7 +202,8 @@ class Subscriptions:
     @property
     def end(self) -> pd.Timestamp:
         """The last start or end that is not in the future."""
-        return self._end(self._records(), None)
+        with self._reading() as reader:
+            return _last(self._known(read_records(reader, self._fields)))
 
     def audit(self, until: Day | None = None) -> Audit:
         """What is in the records, what is odd, what is done about it, and whether it is enough to fit.
@@ -326,7 +327,7 @@ class Subscriptions:
             horizon_days=length,
         )
 
-    def cohorts(self, unit: str = "month", until: Day | None = None) -> pd.DataFrame:
+    def cohorts(self, unit: str = "month", until: Day | None = None, since: Day | None = None) -> pd.DataFrame:
         """The retention triangle: what share of those who started together is left after 0, 1, 2, ... units.
 
         Parameters
@@ -334,8 +335,9 @@ class Subscriptions:
         unit : {"day", "week", "month", "year"}
             Cohorts are the contracts that started in the same one of the calendar; age is counted from each contract's
             own start, on the calendar.
-        until : date, optional
-            Last day observed, as for `durations`.
+        until, since : date, optional
+            Last day observed, and first, as for `durations`. Contracts that began before are left out: nobody knows
+            how many began with them.
 
         Returns
         -------
@@ -347,11 +349,14 @@ class Subscriptions:
         period = time.period(unit)
         records, end, told = self._checked(until)
         _tell(told)
+        first = self._since(since, end)
         contracts = self._kept(contracts_of(records, from_day(end), self._grace), None)
+        contracts = contracts if first is None else contracts.only(contracts.start >= from_day(first))
+        if not len(contracts):
+            raise DataError(f"no contract starts by {end:%Y-%m-%d}{f', and since {first:%Y-%m-%d}' if first else ''}")
         begin = pd.Series(contracts.start.astype("datetime64[us]"))
-        cohort, index = pd.factorize(
-            begin.dt.to_period({"day": "D", "week": "W", "month": "M", "year": "Y"}[unit]), True
-        )
+        calendar = begin.dt.to_period({"day": "D", "week": "W", "month": "M", "year": "Y"}[unit])
+        cohort, index = pd.factorize(calendar, sort=True)
         # Left at age k is who had not left by the day of that age.
         ages = time.renewals_until(contracts.start, period, contracts.last_paid) + 1
         known = np.where(contracts.stale, ages, time.renewals_until(contracts.start, period, contracts.until) + 1)
@@ -374,10 +379,6 @@ class Subscriptions:
         with contextlib.closing(Reader(self._source, self._encoding, **self._fields.parameters)) as reader:
             yield reader
 
-    def _records(self) -> Records:
-        with self._reading() as reader:
-            return self._known(read_records(reader, self._fields))
-
     def _known(self, records: Records) -> Records:
         """The records as known at the end of the day up to which these are."""
         return records if self._known_until is None else records.until(from_day(self._known_until))
@@ -385,13 +386,7 @@ class Subscriptions:
     def _end(self, records: Records, until: Day | None) -> pd.Timestamp:
         if until is not None:
             return time.day(until, "until")
-        if self._known_until is not None:
-            return self._known_until
-        used, today = records.status == Status.USED, from_day(pd.Timestamp.today())
-        dates = np.concatenate([records.start[used], records.end[used]])
-        past = dates[dates <= today]
-        starts = records.start[used]
-        return pd.Timestamp(past.max() if len(past) else starts.max() if len(starts) else today)
+        return _last(records) if self._known_until is None else self._known_until
 
     @staticmethod
     def _first(records: Records) -> pd.Timestamp:
@@ -439,7 +434,7 @@ class Subscriptions:
             whom = f"{counted(int(kept.stale.sum()), 'contract')}: {examples(ids[kept.stale])}"
             told.append(
                 f"{fields.renews} is before {end:%Y-%m-%d}, and no end stands beside it for {whom}; they are known "
-                "only until then, and count so; if they have left, give that column as end="
+                "only until then, and taken for customers; if they have left, give that column as end="
             )
         if fields.value and (priceless := np.isnan(kept.price)).any():
             whom = f"{counted(int(priceless.sum()), 'contract')}: {examples(ids[priceless])}"
@@ -576,6 +571,15 @@ class Subscriptions:
 def from_day(day: pd.Timestamp) -> np.datetime64:
     """A day as NumPy counts it."""
     return day.to_datetime64().astype("datetime64[D]")
+
+
+def _last(records: Records) -> pd.Timestamp:
+    """The last start or end that is not in the future; where all are, the last start."""
+    used, today = records.status == Status.USED, from_day(pd.Timestamp.today())
+    starts = records.start[used]
+    dates = np.concatenate([starts, records.end[used]])
+    past = dates[dates <= today]
+    return pd.Timestamp(past.max() if len(past) else starts.max() if len(starts) else today)
 
 
 def _period(given: str) -> time.Period | str:

@@ -94,6 +94,8 @@ class Origin:
         How the log was read: the options of `clvmodels.Transactions` or `clvmodels.Subscriptions`.
     period : str, optional
         Of contracts, if they have one in common: what is paid for at once.
+    only_cause : str, optional
+        Of contracts: the cause, if endings by others were taken as not seen.
     """
 
     unit: str
@@ -103,6 +105,7 @@ class Origin:
     covered: float
     log: Mapping[str, Any] | None
     period: str | None = None
+    only_cause: str | None = None
 
     @classmethod
     def of(cls, data: Customers) -> Self:
@@ -115,6 +118,7 @@ class Origin:
             data.covered,
             None if data.source is None else data.source.options,
             data.periods[0] if len(data.periods) == 1 else None,
+            data.only_cause,
         )
 
 

@@ -268,7 +268,7 @@ class ContractualCLVFit:
         """The forecast of the contracts, with money; of new customers if their first payment is asked about."""
         payments = Payments(rate_per_unit(discount_rate, data.unit), timing, first_payment)
         base: Forecast = self.survival.forecast(data, t, payments)
-        prices, earned = _prices(base.customers), margins(margin, base.customers)
+        paid, earned = prices(base.customers), margins(margin, base.customers)
 
         def means(columns: tuple[NDArray, ...]) -> dict[str, NDArray]:
             *contract, price, earned = columns
@@ -293,7 +293,7 @@ class ContractualCLVFit:
             notes.append("margin 1: clv is discounted revenue, not profit")
         return Forecast(
             customers=base.customers,
-            columns=(*base.columns, prices, earned),
+            columns=(*base.columns, paid, earned),
             size=base.size,
             means=means,
             outcomes=outcomes,
@@ -308,15 +308,15 @@ class ContractualCLVFit:
         return f"{self.model!r}\n{self.survival!r}"
 
 
-def _prices(data: Customers) -> NDArray[np.float64]:
+def prices(data: Customers) -> NDArray[np.float64]:
     """The price of a period of each contract, (N,)."""
     if "value" not in data.table.columns:
         raise DataError(
-            "ContractualCLV needs the column 'value', the price of one period; name it in Subscriptions(value=)"
+            "the value of contracts needs the column 'value', the price of one period; name it in Subscriptions(value=)"
         )
-    prices = data.table["value"].to_numpy(float)
-    refuse(data.table, np.isnan(prices), "value, the price of one period, is missing for active")
-    return prices
+    found = data.table["value"].to_numpy(float)
+    refuse(data.table, np.isnan(found), "value, the price of one period, is missing for active")
+    return found
 
 
 class ContractualCLV(Specification):

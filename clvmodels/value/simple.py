@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels.data.customers import ALL, Segments
+from clvmodels.data.durations import Durations
 from clvmodels.data.summary import Summary
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted, examples
 from clvmodels.models.base import Origin, Specification, checked_summary, summary_or_training
 from clvmodels.models.forecast import described, memberships
 from clvmodels.time import UNIT_DAYS, Horizon, horizon_days, unit_days
+from clvmodels.value.figures import figure_rows, figures_frame, segments_of
+from clvmodels.value.simple_contracts import SimpleContractsFit, churn_figures
 
 LIFESPAN_OF_YOUNG_SHOPS = 3.0
 _SILENT_BEYOND = 0.95
@@ -83,10 +85,8 @@ class SimpleCLVFit:
 
     def summary(self) -> pd.DataFrame:
         """The figures and the purchase days of a customer in a year, one row per segment, or one for all customers."""
-        figures, days = self.figures, self.transactions_per_year
-        each = figures if isinstance(figures, dict) else {ALL: figures}
-        index = pd.Index(list(each), name=self.model.by or "segment")
-        frame = pd.DataFrame([dataclasses.asdict(one) for one in each.values()], index=index)
+        days = self.transactions_per_year
+        frame = figures_frame(self.figures, self.model.by)
         return frame.assign(transactions_per_year=list(days.values()) if isinstance(days, dict) else days)
 
     def predict(
@@ -120,7 +120,7 @@ class SimpleCLVFit:
         if horizon is not None:
             days = horizon_days(horizon, unit=data.unit, observation_end=data.observation_end)
         age = data.table["T"].to_numpy() * unit_days(data.unit) / UNIT_DAYS["year"]
-        summary, rows = self.summary(), self._rows(data)
+        summary, rows = self.summary(), figure_rows(data, self.figures, self.model.by)
         lifespan, customer_value, per_year = (
             summary[name].to_numpy()[rows] for name in ("lifespan", "customer_value", "transactions_per_year")
         )
@@ -165,20 +165,6 @@ class SimpleCLVFit:
         frame.attrs.update(table.attrs)
         return frame
 
-    def _rows(self, data: Summary) -> NDArray[np.intp]:
-        """Each customer's row of `summary`."""
-        if not isinstance(self.figures, dict) or self.model.by is None:
-            return np.zeros(len(data), np.intp)
-        segments, known = data.segments(self.model.by), {label: row for row, label in enumerate(self.figures)}
-        rows = np.array([known.get(label, -1) for label in segments.labels])[segments.codes]
-        if (rows < 0).any():
-            unseen = examples(repr(label) for label in segments.labels if label not in known)
-            raise DataError(
-                f"the fit has seen no {self.model.by} {unseen}; it has no figures for "
-                f"{counted(int((rows < 0).sum()), 'customer')}: {examples(data.table.index[rows < 0])}"
-            )
-        return rows
-
     def __repr__(self) -> str:
         if isinstance(self.figures, dict):
             shown = self.summary().to_string(max_rows=10, float_format=lambda value: f"{value:,.2f}")
@@ -187,7 +173,7 @@ class SimpleCLVFit:
 
 
 class SimpleCLV(Specification):
-    """The simple formula: average order value x purchase frequency x lifespan.
+    """The simple formula: average order value x purchase frequency x lifespan; of contracts, price / churn rate.
 
     Orders are counted where the log names them, else purchase days. Frequency and lifespan are over one period: from
     the first order of the log to the end of observation (from the oldest customer's, where a summary does not know the
@@ -196,11 +182,11 @@ class SimpleCLV(Specification):
     Parameters
     ----------
     lifespan : float, optional
-        Years that a customer stays. If not given: 3 years for a log shorter than that; else the mean time from first
-        to last purchase of the customers silent for longer than the 95th percentile of all gaps between purchases.
-        One-time buyers count with 0, so it is biased low.
+        Years that a customer of a shop stays. If not given: 3 years for a log shorter than that; else the mean time
+        from first to last purchase of the customers silent for longer than the 95th percentile of all gaps between
+        purchases. One-time buyers count with 0, so it is biased low.
     by : str, optional
-        An attribute of the summary: each of its values has figures of its own. The period and the days after which a
+        An attribute of the data: each of its values has figures of its own. The period and the days after which a
         customer is silent are those of the whole log.
     """
 
@@ -244,17 +230,25 @@ class SimpleCLV(Specification):
         value, frequency = float(revenue / orders), float(orders / customers / years)
         return SimpleFigures(value, frequency, value * frequency, float(lifespan), value * frequency * float(lifespan))
 
-    def fit(self, data: Summary) -> SimpleCLVFit:
-        """Compute the figures from a summary that knows the customers' revenue.
+    @overload
+    def fit(self, data: Summary) -> SimpleCLVFit: ...
+    @overload
+    def fit(self, data: Durations) -> SimpleContractsFit: ...
+    def fit(self, data: Summary | Durations) -> SimpleCLVFit | SimpleContractsFit:
+        """Compute the figures from a summary that knows the customers' revenue, or from contracts with their prices.
 
         Raises
         ------
         DataError
-            If the summary has no revenue, covers no time, or gives no lifespan (of a segment).
+            If the summary has no revenue, covers no time, or gives no lifespan (of a segment); if contracts have no
+            price, several periods, or no churn (in a segment).
         """
+        if isinstance(data, Durations):
+            if self.lifespan is not None:
+                raise ValueError("contracts show how long customers stay: SimpleCLV(lifespan=) is for shops")
+            return SimpleContractsFit(self, Origin.of(data), *churn_figures(data, self.by), data)
         checked_summary(data)
-        everyone = Segments("segment", [ALL], np.zeros(len(data), np.intp))
-        segments = everyone if self.by is None else data.segments(self.by)
+        segments = segments_of(data, self.by)
         missing = [name for name in ("historic_revenue", "n_transactions") if name not in data.table.columns]
         if missing:
             raise DataError(

@@ -71,3 +71,12 @@ def test_durations_without_causes_say_so():
     plain = clv.Durations(pd.DataFrame({"duration": [1.0, 2], "event": [1, 0]}), "month")
     with pytest.raises(clv.DataError, match=r"no causes; name their column in Subscriptions\(cause=\)"):
         plain.cumulative_incidence()
+
+
+def test_predictions_of_one_cause_say_so(data):
+    with pytest.warns(clv.AssumptionWarning, match="abolished"):
+        fit = clv.Exponential().fit(data.for_cause("price"), seed=1)
+    told = "fitted to the endings by price: what would be if the other causes were abolished"
+    assert any(told in note for note in fit.predict(horizon=3).attrs["notes"])
+    whole = clv.Exponential().fit(data, seed=1).predict(horizon=3)
+    assert not any("abolished" in note for note in whole.attrs["notes"])

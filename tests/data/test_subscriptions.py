@@ -96,7 +96,8 @@ def test_the_default_end_is_the_last_start_or_end_that_is_not_in_the_future():
 
 def test_the_source_of_durations_is_what_was_known_then():
     source = contracts(simple()).durations(until="2023-03-14").source
-    assert source.end == pd.Timestamp("2023-03-14")
+    assert source.end == pd.Timestamp("2023-03-01")
+    assert source.durations().observation_end == pd.Timestamp("2023-03-14")
     assert source.durations().table.loc["gone", "event"] == 0
     assert len(source.durations(until="2024-01-01")) == 4  # nothing later is in it
 
@@ -623,6 +624,28 @@ def test_the_age_of_a_cohort_is_known_when_all_of_it_have_reached_it():
     triangle = contracts(frame).cohorts("month", until="2023-04-29")
     assert triangle.index.astype(str).tolist() == ["2023-01", "2023-03"]
     np.testing.assert_array_equal(triangle, [[2, 1, 1, 0.5], [1, 1, 1, np.nan]])  # 30 April is b's third month
+    later = contracts(frame).cohorts("month", until="2023-04-29", since="2023-01-02")
+    np.testing.assert_array_equal(later, [[1, 1, 1, 0], [1, 1, 1, np.nan]])
+    with pytest.raises(DataError, match="no contract starts by 2023-04-29, and since 2023-04-01"):
+        contracts(frame).cohorts("month", until="2023-04-29", since="2023-04-01")
+
+
+def test_two_columns_of_ids():
+    frame = simple().assign(email="x@y", id=["a", "b", None, "c", "d", "d"])
+    made = contracts(frame, customer=["id", "email"])
+    with pytest.warns(
+        DataWarning, match="1 of the ids that are taken from email stand beside another id on other lines"
+    ):
+        assert "x@y" in made.durations(until="2023-06-30").table.index
+
+
+def test_of_records_that_begin_on_one_day_the_longest_comes_last():
+    frame = records(
+        ("a", "2023-01-01", "2023-02-01", 5.0), ("a", "2023-01-01", None, 3.0), ("a", "2023-01-01", "2023-03-01", 4.0)
+    )
+    for order in itertools.permutations(range(3)):
+        table = contracts(frame.iloc[list(order)]).durations(until="2023-06-30").table
+        assert table[["event", "value", "historic_revenue"]].to_numpy().tolist() == [[0, 3.0, 18.0]]
 
 
 @pytest.mark.parametrize("segment", ["regular", "high-end"])

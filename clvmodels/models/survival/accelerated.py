@@ -129,9 +129,13 @@ class AcceleratedModel(SurvivalModel):
 
     def coordinates(self, rows: Rows) -> Coordinates:
         """The parameters and the coefficients, each in units of the spread of its covariate."""
-        params, scales = self.params, self.scales(rows)
-        if isinstance(rows, DesignRows):
-            for name, sd in zip(rows.design.names, rows.design.sds, strict=True):
+        return self.coordinates_of(self.scales(rows), rows.design if isinstance(rows, DesignRows) else None)
+
+    def coordinates_of(self, scales: Mapping[str, float], design: Design | None) -> Coordinates:
+        """The same, from the data's own time and the design of the covariates."""
+        params, scales = self.params, dict(scales)
+        if design is not None:
+            for name, sd in zip(design.names, design.sds, strict=True):
                 meaning = f"change of log scale for each 1 more of {name}: above 0 customers stay longer"
                 params = (*params, Param(name, meaning, carries=name, lower=-math.inf))
                 scales[name] = 1 / sd

@@ -240,7 +240,7 @@ class SurvivalModel(Model):
 
     def arrays(self, data: Any) -> tuple[NDArray[np.float64], ...]:
         """Tenure, event and entry of each contract, on the model's clock, each (N,)."""
-        return super().arrays(survival_data(data, type(self).__name__, self.clock))
+        return survival_data(data, type(self).__name__, self.clock).clock_columns(self.clock)
 
     def fit_rows(self, data: Any) -> Rows:
         """Distinct (tenure, event, entry); refuses data in which nobody left, or in which all left at once."""

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from clvmodels.data.customers import MISSING
-from clvmodels.data.durations import ENTRY, Clock, Durations
+from clvmodels.data.durations import Clock, Durations
 from clvmodels.draws import generator
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted, examples
 from clvmodels.models.base import CONFIDENCE, Method, Origin, Rows, Specification
@@ -364,7 +364,7 @@ class Cox(Specification):
         name = type(self).__name__
         data = survival_data(data, name, self.clock)
         seed = check_how(name, method, seed, draws)
-        columns = tuple(data.table[column].to_numpy(float) for column in (self.clock, "event", ENTRY[self.clock]))
+        columns = data.clock_columns(self.clock)
         time, event, entry = columns
         check_endings(time[event == 1], data, name, 1)
         warn_of_cause(data, name)

@@ -78,6 +78,11 @@ def contract_forecast(fit: ContractFit, data: Durations, t: float, payments: Pay
         )
     longest = f"{fit.origin.covered:,.4g} {fit.origin.unit}s"
     notes = []
+    if fit.origin.only_cause is not None:
+        notes.append(
+            f"fitted to the endings by {fit.origin.only_cause}: what would be if the other causes were abolished, and "
+            "were independent of it"
+        )
     if ended := data.number - active.number:
         notes.append(f"{ended:,} of {counted(data.number, 'contract')} have ended: they are left out")
     customers_told = counted(active.number, "customer")
@@ -198,16 +203,21 @@ class _Ahead:
 
     def _endless(self, customers: tuple[NDArray, ...], renewals: tuple[NDArray, ...]) -> dict[str, NDArray]:
         """Means over an infinite horizon, in which contracts renew evenly."""
-        fit, paid, tenure, (first, step, *_) = self.fit, self.payments, customers[0], renewals
+        fit, paid, (first, step, *_) = self.fit, self.payments, renewals
         if paid is None:
             lifetime = fit.mean_residual_lifetime(math.inf, customers)
             self._check_finite(lifetime)
             # The first of the periods that a model of renewals counts is the running one, and it ends at `first`.
             return {"expected_lifetime": first + step * (lifetime - 1) if self.discrete else lifetime}
-        start = fit.log_survival_at(tenure, customers)
+        # Of a model of renewals the day of the next one only moves all payments together.
+        moved = first if self.discrete else np.zeros(len(first))
+        rows = Rows.distinct(*customers, step, first - moved)
+        *known, step, first = rows.columns
+        people, tenure = tuple(known), known[0]
+        start = fit.log_survival_at(tenure, people)
 
         def paid_from(number: NDArray) -> NDArray:
-            """The payments from a number (B,) on, discounted."""
+            """The payments from a number (U,) on, discounted: (S, B)."""
 
             def term(k: float) -> NDArray:
                 renewal = number + k
@@ -215,9 +225,9 @@ class _Ahead:
                 # Who is a customer now owes the running period.
                 begun = np.maximum(renewal - paid.behind, 0.0)
                 then = tenure + (begun if self.discrete else np.where(begun > 0, at - paid.behind * step, 0.0))
-                return np.exp(fit.log_survival_at(then, customers) - start - paid.rate * at)
+                return np.exp(fit.log_survival_at(then, people) - start - paid.rate * at)
 
-            return np.asarray(sum_of_terms(term))
+            return sum_of_terms(term)[:, rows.inverse] * np.exp(-paid.rate * moved)
 
         earliest = np.full(len(tenure), 1.0 + paid.skipped)
         derl = paid.at_once + paid_from(earliest)

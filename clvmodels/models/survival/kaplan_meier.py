@@ -226,7 +226,7 @@ class KaplanMeier(Specification):
         data, name = checked_durations(data), type(self).__name__
         seed = check_how(name, method, seed, draws)
         clock = data.on_clock(self.clock, name)
-        columns = tuple(data.table[column].to_numpy(float) for column in (clock, "event", ENTRY[clock]))
+        columns = data.clock_columns(clock)
         time, event, entry = columns
         check_endings(time[event == 1], data, name, 1)
         warn_of_cause(data, name)

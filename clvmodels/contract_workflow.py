@@ -1,0 +1,309 @@
+"""Workflow of contracts: what `clvmodels ... --contracts` does, as plain functions that return what they made.
+
+Each option of a command is an option of its function, and the reverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+
+import numpy as np
+import pandas as pd
+
+from clvmodels import schema
+from clvmodels.data import datasets
+from clvmodels.data.choice import Where
+from clvmodels.data.subscriptions import Returns, Subscriptions
+from clvmodels.data.transactions import BadRows, Day
+from clvmodels.draws import check_interval
+from clvmodels.errors import DataError, StaleDataError, counted
+from clvmodels.export import checked_path, export
+from clvmodels.models.base import Method
+from clvmodels.models.forecast import check_infinite, memberships
+from clvmodels.models.survival.bdw import BdW
+from clvmodels.models.survival.discrete_weibull import DiscreteWeibull
+from clvmodels.models.survival.exponential import Exponential
+from clvmodels.models.survival.geometric import ShiftedGeometric
+from clvmodels.models.survival.loglogistic import LogLogistic
+from clvmodels.models.survival.lognormal import LogNormal
+from clvmodels.models.survival.sbg import SBG
+from clvmodels.models.survival.weibull import Weibull
+from clvmodels.time import Horizon, horizon_days, oldest_day
+from clvmodels.value.contractual import ContractualCLV, ContractualCLVFit
+from clvmodels.value.margin import Margin, margin_attribute, margins
+from clvmodels.value.simple import SimpleCLV
+from clvmodels.workflow import Prediction, Progress, files, given, listed, silent, today
+
+if TYPE_CHECKING:
+    from clvmodels.data.audit import Audit
+    from clvmodels.data.transactions import Source
+
+Survival = Literal[
+    "sbg", "bdw", "shifted-geometric", "discrete-weibull", "exponential", "weibull", "log-normal", "log-logistic"
+]
+MODELS: dict[str, Any] = {
+    "sbg": SBG,
+    "bdw": BdW,
+    "shifted-geometric": ShiftedGeometric,
+    "discrete-weibull": DiscreteWeibull,
+    "exponential": Exponential,
+    "weibull": Weibull,
+    "log-normal": LogNormal,
+    "log-logistic": LogLogistic,
+}
+
+# The published table says how many customers were left after each year; the day they began and the price are invented.
+DEMO_SEGMENT, DEMO_START, DEMO_END, DEMO_PRICE = "high-end", "2010-01-01", "2022-01-01", 100.0
+DEMO_CUTOFF, DEMO_HOLDOUT = "2017-01-01", "5 years"
+DEMO_MODELS: dict[str, Any] = {
+    "simple formula": SimpleCLV(),
+    "shifted geometric": ContractualCLV(ShiftedGeometric()),
+    "sBG": ContractualCLV(SBG()),
+    "BdW": ContractualCLV(BdW()),
+}
+DEMO_MARGIN, DEMO_DISCOUNT_RATE = 0.30, 0.10
+
+
+class RecordOptions(TypedDict, total=False):
+    """How contract records are read; what each means is said by `clvmodels.Subscriptions`. None: not said."""
+
+    customer: str | Sequence[str] | None
+    start: str | None
+    end: str | None
+    renews: str | None
+    value_per: str | None
+    period: str | None
+    grace: str | None
+    cause: str | None
+    returns: Returns | None
+    date_format: str | None
+    timezone: str | None
+    bad_rows: BadRows | None
+    where: Where | None
+    decimal: str | None
+    thousands: str | None
+    encoding: str | None
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A comparison on held-out years, and a prediction from all years.
+
+    Parameters
+    ----------
+    audit : Audit
+        Of the records.
+    comparison : DataFrame
+        One row per model: customers `retained` to the end of the holdout and the `revenue` of it, as predicted, with
+        their errors `retained_bias` and `revenue_bias`; the first row is the actual.
+    prediction : Prediction
+    csv : Path
+        The table of the prediction once more.
+    """
+
+    audit: Audit
+    comparison: pd.DataFrame
+    prediction: Prediction
+    csv: Path
+
+
+def demo_records() -> pd.DataFrame:
+    """The published table of 1,000 customers as contract records: those left after each of 12 years."""
+    survivors = datasets.retention(DEMO_SEGMENT).to_numpy()
+    years = np.repeat(np.arange(1, len(survivors)), -np.diff(survivors))
+    start = np.datetime64(DEMO_START)
+    end = (start.astype("datetime64[Y]") + years).astype("datetime64[D]")
+    open_end = np.full(survivors[-1], np.datetime64("NaT"), end.dtype)
+    return pd.DataFrame(
+        {
+            "customer_id": np.arange(1, survivors[0] + 1),
+            "start": pd.Timestamp(DEMO_START),
+            "end": np.concatenate([end, open_end]).astype("datetime64[s]"),
+            "price": DEMO_PRICE,
+        }
+    )
+
+
+def demo(folder: str | Path = ".", *, overwrite: bool = False, seed: int = 1, progress: Progress = silent) -> Demo:
+    """The whole way on the published retention of 1,000 customers, as contracts of one year each.
+
+    Four models are fitted to the first seven years and compared on the five after. Then sBG is fitted to all twelve,
+    predicts one year with 90 % intervals, and is exported. The numbers are those of Fader & Hardie (2007), who chose
+    the example: a reproduction, no evidence that the models are right for other data.
+
+    Parameters
+    ----------
+    folder, overwrite, seed, progress
+        As for `clvmodels.workflow.demo`.
+
+    Raises
+    ------
+    OSError
+        If the files exist and are not to be replaced, or cannot be written.
+    """
+    parquet, csv = (checked_path(Path(folder, name), overwrite=overwrite) for name in ("clv.parquet", "clv.csv"))
+    progress("Read the contracts")
+    records = demo_records()
+    columns: dict[str, Any] = {"customer": "customer_id", "start": "start", "end": "end", "value": "price"}
+    columns |= {"period": "year", "value_per": "year"}
+    contracts = Subscriptions(records, **columns)
+    split = contracts.split(DEMO_CUTOFF, DEMO_HOLDOUT, unit="year", until=DEMO_END)
+    rows = {"actual": split.holdout[["retained", "revenue"]].sum()}
+    progress(f"Fit until {DEMO_CUTOFF} and predict the {DEMO_HOLDOUT} after")
+    for name, model in DEMO_MODELS.items():
+        total = model.fit(split.calibration).total(horizon=DEMO_HOLDOUT).iloc[-1]
+        rows[name] = pd.Series({"retained": total["retained"], "revenue": total["expected_revenue"]})
+    comparison = pd.DataFrame(rows).T.rename_axis("model")
+    for outcome in ("retained", "revenue"):
+        comparison[f"{outcome}_bias"] = comparison[outcome] / comparison[outcome].iloc[0] - 1
+    prediction = predict(
+        records,
+        unit="year",
+        until=DEMO_END,
+        margin=DEMO_MARGIN,
+        discount_rate=DEMO_DISCOUNT_RATE,
+        output=parquet,
+        overwrite=overwrite,
+        seed=seed,
+        progress=progress,
+        **columns,
+    )
+    csv = export(prediction.table, csv, overwrite=overwrite)
+    return Demo(contracts.audit(DEMO_END), comparison, prediction, csv)
+
+
+def audit(
+    source: Source,
+    *,
+    value: str | None = None,
+    attribute: str | Sequence[str] | None = None,
+    until: Day | None = None,
+    **records: Unpack[RecordOptions],
+) -> Audit:
+    """What is in contract records, what is odd, and whether it is enough to fit a model.
+
+    Parameters
+    ----------
+    source, value, **records
+        As for `clvmodels.Subscriptions`.
+    attribute : str or sequence of str, optional
+        Columns that describe the customer.
+    until : date, optional
+        Last day observed; default: the last start or end that is not in the future.
+    """
+    return Subscriptions(source, **given(value=value, attributes=listed(attribute), **records)).audit(until)
+
+
+def predict(
+    source: Source,
+    *,
+    value: str | None = None,
+    attribute: str | Sequence[str] | None = None,
+    by: str | None = None,
+    unit: str = "month",
+    until: Day | None = None,
+    since: Day | None = None,
+    survival: Survival | None = None,
+    horizon: Horizon | None = "1 year",
+    interval: float = 0.9,
+    margin: Margin = 1.0,
+    discount_rate: float = 0.0,
+    timing: Literal["start", "end"] = "start",
+    method: Method = "laplace",
+    max_age: str | int | None = None,
+    output: str | Path = "clv.parquet",
+    overwrite: bool = False,
+    seed: int | None = None,
+    progress: Progress = silent,
+    **records: Unpack[RecordOptions],
+) -> Prediction:
+    """Predict the value of each customer who is still there by a survival model, and export the table.
+
+    Parameters
+    ----------
+    source, value, **records
+        As for `clvmodels.Subscriptions`.
+    attribute : str or sequence of str, optional
+        Columns that describe the customer; the table carries them.
+    by : str, optional
+        The one of them that makes segments of the total; it need not be named twice.
+    unit : {"day", "week", "month", "year"}
+        Unit of time of the fit, of lifetimes, and of a horizon that is a bare number.
+    until, since : date, optional
+        Last day observed, and first, as for `Subscriptions.durations`.
+    survival : str, optional
+        How long contracts last: "sbg", "bdw", "shifted-geometric" or "discrete-weibull", which count renewals, or
+        "exponential", "weibull", "log-normal" or "log-logistic", which measure time. Default: "sbg", or "weibull" where
+        contracts have several periods, which renewals cannot be counted together by.
+    horizon, interval
+        As for `clvmodels.workflow.predict`.
+    margin : float, str or mapping
+        Share of revenue that is earned, as for `clvmodels.ContractualCLV`; at 1 `clv` is discounted revenue.
+    discount_rate : float
+        Annual effective rate.
+    timing : {"start", "end"}
+        When a period is paid.
+    method : {"ml", "map", "laplace"}
+        How the model is fitted.
+    max_age : str or int, optional
+        How old the last start or end up to `until` may be today: ``"3 days"``, or a number of days.
+    output, overwrite, seed, progress
+        As for `clvmodels.workflow.predict`.
+
+    Raises
+    ------
+    StaleDataError
+        If the last start or end is older than `max_age`; nothing is written.
+    DataError
+        If the records cannot be read, or cannot carry a fit.
+    FitError
+        If a fit cannot be used.
+    ValueError
+        If an option is not understood.
+    OSError
+        If the output exists and is not to be replaced, or cannot be written.
+    """
+    # What is asked is checked before the fit, which may take long.
+    file = checked_path(output, overwrite=overwrite)
+    check_interval(interval)
+    oldest = None if max_age is None else oldest_day(max_age, today())
+    if survival is not None and survival not in MODELS:
+        raise ValueError(f"unknown survival {survival!r}; use one of {', '.join(map(repr, MODELS))}")
+    ContractualCLV(SBG(), margin=margin, discount_rate=discount_rate, timing=timing)
+    check_infinite(horizon, discount_rate, interval, "outcome")
+    options = given(value=value, **records)
+    named = [*listed(attribute), *filter(None, (by, margin_attribute(margin)))]
+    options["attributes"] = [*dict.fromkeys(named)]
+    if missing := [f"{name}=" for name in ("customer", "start", "value") if options.get(name) is None]:
+        raise ValueError(f"{' and '.join(missing)} must be given: the columns of the records")
+    progress("Read the contracts")
+    contracts = Subscriptions(source, **options)
+    customer = options["customer"] if isinstance(options["customer"], str) else options["customer"][0]
+    if customer.lower() in schema.PREDICTED:
+        raise DataError(f"customer column {customer!r} has the name of a predicted column; rename it")
+    if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in files(source)}:
+        raise ValueError(f"output {file} is the file of the records itself; choose another name")
+    durations = contracts.durations(unit=unit, until=until, since=since)
+    if oldest is not None and (newest := durations.source.end) < oldest:
+        age = counted((today() - newest).days, "day")
+        raise StaleDataError(
+            f"the last start or end is of {newest:%Y-%m-%d}, {age} ago, older than max_age={max_age!r}"
+        )
+    active = durations.active
+    if horizon is not None:
+        horizon_days(horizon, unit=unit, observation_end=durations.observation_end)
+    margins(margin, active)
+    memberships(active, by)
+    chosen = survival or ("sbg" if len(durations.periods) == 1 else "weibull")
+    wanted = ContractualCLV(MODELS[chosen](), margin=margin, discount_rate=discount_rate, timing=timing)
+    progress(f"Fit {wanted.survival} to {counted(len(durations), 'contract')}")
+    fit: ContractualCLVFit = wanted.fit(durations, method=method, seed=seed)
+    asked: dict[str, Any] = {"horizon": horizon, "interval": interval, "seed": seed}
+    progress("Predict each customer")
+    table = fit.predict(durations, **asked)
+    progress("Predict all customers together")
+    total = fit.total(durations, by=by, **asked)
+    return Prediction(table, total, export(table, file, overwrite=overwrite))

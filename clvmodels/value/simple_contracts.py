@@ -1,0 +1,215 @@
+"""The simple formula for contracts: price of a period x 1 / churn rate."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from clvmodels.data.customers import ALL
+from clvmodels.data.durations import ENTRY, Clock, Durations, checked_durations
+from clvmodels.draws import check_interval
+from clvmodels.errors import DataError, counted, examples
+from clvmodels.models.base import Origin, given_or_training
+from clvmodels.models.forecast import described, memberships
+from clvmodels.models.survival.renewals import EXACT, Renewals
+from clvmodels.time import Horizon, horizon_length, unit_days
+from clvmodels.value.contractual import prices
+from clvmodels.value.figures import figure_rows, figures_frame, segments_of
+
+if TYPE_CHECKING:
+    from clvmodels.value.simple import SimpleCLV
+
+
+@dataclass(frozen=True)
+class ChurnFigures:
+    """The numbers of the simple formula; time in periods of the contracts.
+
+    Attributes
+    ----------
+    value : float
+        Mean price of a period.
+    churn_rate : float
+        Endings / periods at risk.
+    lifetime : float
+        1 / churn rate: periods that a customer pays for.
+    clv : float
+        Value x lifetime, the first payment included.
+    """
+
+    value: float
+    churn_rate: float
+    lifetime: float
+    clv: float
+
+    def __str__(self) -> str:
+        return f"{self.value:,.2f} a period / churn rate {self.churn_rate:.4f} = {self.clv:,.2f}"
+
+
+@dataclass(frozen=True, eq=False)
+class SimpleContractsFit:
+    """A `SimpleCLV` fitted to contracts.
+
+    Attributes
+    ----------
+    model : SimpleCLV
+    origin : Origin
+        What is known of the training data.
+    figures : ChurnFigures, or dict of ChurnFigures by segment
+        The numbers of the formula.
+    notes : tuple of str
+        What the figures rest on.
+    data : Durations or None
+        The training data. A loaded fit has none: customers are not saved.
+    """
+
+    model: SimpleCLV
+    origin: Origin
+    figures: ChurnFigures | dict[Hashable, ChurnFigures]
+    notes: tuple[str, ...]
+    data: Durations | None = None
+
+    def summary(self) -> pd.DataFrame:
+        """The figures, one row per segment, or one for all customers."""
+        return figures_frame(self.figures, self.model.by)
+
+    def predict(
+        self, data: Durations | None = None, *, horizon: Horizon | None, interval: float | None = None
+    ) -> pd.DataFrame:
+        """What each active customer will pay if the same share leaves at every renewal.
+
+        Parameters
+        ----------
+        data : Durations, optional
+            The training data if not given. Contracts that have ended are left out.
+        horizon : str, number, date, timedelta or None
+            As for every model. None is without end: the price / churn rate, less the period that is paid already.
+        interval : float, optional
+            The formula has no distribution: no columns come of it, and ``attrs["notes"]`` says so.
+
+        Returns
+        -------
+        DataFrame, one row per active customer
+            `p_retained` (over a finite horizon), `expected_revenue`, `historic_revenue`, `clv`, and the attributes of
+            the data.
+
+        Raises
+        ------
+        DataError
+            If an active customer has no price, or a segment that was not there when the figures were computed.
+        """
+        check_interval(interval)
+        data = given_or_training(data, self.data, checked_durations)
+        active = data.active
+        if active.periods != [self.origin.period]:
+            raise DataError(
+                f"the churn rate is that of contracts by the {self.origin.period}, and these are by the "
+                f"{' and the '.join(active.periods)}: predict those of its own period"
+            )
+        value = prices(active)
+        churn = self.summary()["churn_rate"].to_numpy()[figure_rows(active, self.figures, self.model.by)]
+        days: float = np.inf
+        columns: dict[str, Any] = {}
+        renewals: Any = np.inf
+        if horizon is not None:
+            days = horizon_length(horizon, unit=active.unit, observation_end=active.observation_end)
+            t = days / unit_days(active.unit)
+            clock = _clock(active)
+            schedule = Renewals.of(active, active.table[clock].to_numpy(float), clock, evenly=False)
+            renewals = (schedule.times(t, schedule.columns)[1:] <= t * EXACT).sum(axis=0)
+            columns["p_retained"] = (1 - churn) ** renewals
+        # Those who renew pay: (1 - churn) + (1 - churn)^2 + ...
+        revenue = value * (1 - churn) * (1 - (1 - churn) ** renewals) / churn
+        columns["expected_revenue"] = revenue
+        if "historic_revenue" in active.table.columns:
+            columns["historic_revenue"] = active.table["historic_revenue"]
+        table = pd.DataFrame(columns | {"clv": revenue}, index=active.table.index)
+        table = table.join(active.table[list(active.attributes)])
+        notes = [*self.notes, "clv is revenue: the formula knows neither margin nor discount"]
+        if ended := data.number - active.number:
+            notes.append(f"{ended:,} of {counted(data.number, 'contract')} have ended: they are left out")
+        if interval:
+            notes.append("no intervals: the formula has no distribution")
+        table.attrs.update({"model": repr(self.model), **described(active, horizon, days), "notes": notes})
+        return table
+
+    def total(
+        self,
+        data: Durations | None = None,
+        *,
+        horizon: Horizon | None,
+        by: str | None = None,
+        interval: float | None = None,
+    ) -> pd.DataFrame:
+        """All active customers together, with the number `retained`; other arguments as in `predict`.
+
+        Parameters
+        ----------
+        by : str, optional
+            An attribute of the data: before the row of all customers comes one for each of its values.
+        """
+        data = given_or_training(data, self.data, checked_durations)
+        table = self.predict(data, horizon=horizon, interval=interval)
+        index, members = memberships(data.active, by)
+        alike = np.ones(len(table)) if data.active.weights is None else data.active.weights
+        names = [name for name in ("p_retained", "expected_revenue", "clv") if name in table.columns]
+        sums = members @ (table[names].to_numpy() * alike[:, None])
+        frame = pd.DataFrame(sums, index=index, columns=names).rename(columns={"p_retained": "retained"})
+        frame.insert(0, "customers", np.round(members @ alike).astype(int))
+        frame.attrs.update(table.attrs)
+        return frame
+
+    def __repr__(self) -> str:
+        if isinstance(self.figures, dict):
+            shown = self.summary().to_string(max_rows=10, float_format=lambda value: f"{value:,.4g}")
+            return "\n".join([repr(self.model), shown, *self.notes])
+        return "\n".join([f"{self.model!r}: {self.figures}", *self.notes])
+
+
+def churn_figures(
+    data: Durations, by: str | None
+) -> tuple[ChurnFigures | dict[Hashable, ChurnFigures], tuple[str, ...]]:
+    """The figures of contracts, and what they rest on."""
+    if len(data.periods) > 1:
+        raise DataError(
+            f"SimpleCLV knows one churn rate a period, and the contracts are by the {' and the '.join(data.periods)}; "
+            f"take one period, as in data.select(period={data.periods[0]!r})"
+        )
+    if "value" not in data.table.columns:
+        raise DataError("SimpleCLV needs the column 'value', the price of one period; name it in Subscriptions(value=)")
+    clock, table = _clock(data), data.table
+    alike = np.ones(len(data)) if data.weights is None else data.weights
+    length = 1.0 if clock == "renewals" else data.period_lengths
+    at_risk = (table[clock] - table[ENTRY[clock]]).to_numpy(float) / length
+    ended = table["event"].to_numpy() == 1
+    value = table["value"].to_numpy(float)
+    priced = ~np.isnan(value)
+    segments = segments_of(data, by)
+    endings, periods, sums, priced_customers = (
+        segments.sums(alike * amounts) for amounts in (ended, at_risk, np.where(priced, value, 0.0), priced)
+    )
+    for what, wrong in (
+        ("none of its contracts has ended: there is no churn rate", endings == 0),
+        ("none of its contracts has a value, the price of one period", priced_customers == 0),
+        ("more contracts ended than periods were at risk: there is no churn rate below 1", endings > periods),
+    ):
+        if wrong.any():
+            names = examples(repr(segments.labels[i]) for i in np.flatnonzero(wrong))
+            raise DataError(what.replace("of its", "of the") if by is None else f"{by} {names}: {what}")
+    rates, means = endings / periods, sums / priced_customers
+    each = {
+        label: ChurnFigures(float(means[i]), float(rates[i]), float(1 / rates[i]), float(means[i] / rates[i]))
+        for i, label in enumerate(segments.labels)
+    }
+    ended_in_all = counted(round(float(endings.sum())), "ending")
+    at_risk_of = "renewals that came up" if clock == "renewals" else "periods of time"
+    note = f"churn rate: {ended_in_all} / {float(periods.sum()):,.10g} {at_risk_of}, the same at every tenure"
+    return (each[ALL] if by is None else each), (f"{note}; a period is a {data.periods[0]}",)
+
+
+def _clock(data: Durations) -> Clock:
+    """Renewals where they are counted: they follow the calendar."""
+    return "renewals" if "renewals" in data.table.columns else "duration"
