@@ -49,8 +49,8 @@ def sample(
     Raises
     ------
     FitError
-        If even then k-hat exceeds min(0.7, 1 - 1/log10(proposals)), or less than 30 % of the proposals are effective (of
-        more than ten coordinates 5 %).
+        If even then k-hat exceeds min(0.7, 1 - 1/log10(proposals)), or less than 30 % of the proposals are effective
+        (of more than ten coordinates 5 %).
     """
     size = draws * _PROPOSALS_PER_DRAW
     enough = _EFFECTIVE * size
