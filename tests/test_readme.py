@@ -19,7 +19,7 @@ def text():
 
 def test_the_examples_print_what_is_shown(text, tmp_path):
     examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 4
     for code, shown in examples:
         command = [sys.executable, "-c", code]
         printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout  # noqa: S603
@@ -29,8 +29,24 @@ def test_the_examples_print_what_is_shown(text, tmp_path):
 
 @pytest.mark.parametrize(
     "table",
-    [schema.SUMMARY, schema.DURATIONS, schema.CONTRACT_HOLDOUT, schema.PREDICTIONS, schema.INFINITE_HORIZON],
-    ids=["summary", "durations", "holdout of contracts", "predictions", "infinite horizon"],
+    [
+        schema.SUMMARY,
+        schema.DURATIONS,
+        schema.CONTRACT_HOLDOUT,
+        schema.PREDICTIONS,
+        schema.INFINITE_HORIZON,
+        schema.CONTRACT_PREDICTIONS,
+        schema.CONTRACT_INFINITE_HORIZON,
+    ],
+    ids=[
+        "summary",
+        "durations",
+        "holdout of contracts",
+        "predictions",
+        "infinite horizon",
+        "contracts",
+        "contracts for ever",
+    ],
 )
 def test_every_column_is_explained_in_the_words_of_the_schema(text, table):
     for name, column in table.items():

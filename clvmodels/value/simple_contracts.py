@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from clvmodels.data.customers import ALL
-from clvmodels.data.durations import ENTRY, Clock, Durations, checked_durations
+from clvmodels.data.durations import Clock, Durations, checked_durations
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted, examples
 from clvmodels.models.base import Origin, given_or_training
@@ -180,12 +180,12 @@ def churn_figures(
         )
     if "value" not in data.table.columns:
         raise DataError("SimpleCLV needs the column 'value', the price of one period; name it in Subscriptions(value=)")
-    clock, table = _clock(data), data.table
+    clock = _clock(data)
+    tenure, ended, entry = data.clock_columns(clock)
     alike = np.ones(len(data)) if data.weights is None else data.weights
     length = 1.0 if clock == "renewals" else data.period_lengths
-    at_risk = (table[clock] - table[ENTRY[clock]]).to_numpy(float) / length
-    ended = table["event"].to_numpy() == 1
-    value = table["value"].to_numpy(float)
+    at_risk = (tenure - entry) / length
+    value = data.table["value"].to_numpy(float)
     priced = ~np.isnan(value)
     segments = segments_of(data, by)
     endings, periods, sums, priced_customers = (

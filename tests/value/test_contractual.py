@@ -42,6 +42,8 @@ def contracts(starts=STARTS, period="month", unit="month", calendar=True, **colu
     )  # fmt: skip
     months = np.array([1.5, 2.5, 5.5]) * clv.time.unit_days("month") / clv.time.unit_days(unit)
     ended = active.iloc[[0, 0, 0]].assign(event=1, renewals=[1, 2, 5], duration=months, value=np.nan)
+    if calendar:
+        ended["start"] = END - pd.DateOffset(years=8)
     table = pd.concat([active, ended], ignore_index=True).rename_axis("customer")
     return clv.Durations(
         table, unit, observation_end=END if calendar else None, attributes=[*columns.keys() - {"value"}]
@@ -247,9 +249,12 @@ def test_value_at_acquisition_of_a_constant_churn(timing, first):
     assert row["clv"].item() == pytest.approx(0.5 * 20 * expected, rel=1e-10)
     assert row["derl"].item() == pytest.approx(expected, rel=1e-10)
     year = quietly(fit.new_customer, value=20, horizon="1 year", include_first_payment=first, discount_rate=0.0)
-    number = np.arange(1, 13)
-    payments = (stay**number).sum() + first if timing == "start" else (stay ** (number - 1)).sum() - (not first)
+    # Twelve periods begin within a year, whenever they are paid; the renewal on its last day begins another.
+    payments = (stay ** np.arange(12)).sum() - (not first)
     assert year["expected_revenue"].item() == pytest.approx(20 * payments, rel=1e-12)
+    asked = {"value": 20, "horizon": "1 year", "include_first_payment": first, "interval": 0.9}
+    ends = quietly(fixed(fit, size=1000, theta=1 - stay).new_customer, **asked)
+    assert ends["revenue_upper"].item() == 20 * (12 - (not first))  # 31 % stay for all of them
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.1, 1.0])
@@ -368,6 +373,24 @@ def test_intervals_of_the_total_hold_what_happens_to_contracts_that_are_fitted()
         held += total["revenue_lower"].item() <= 10.0 * paid.sum() <= total["revenue_upper"].item()
     # Binomial: 0.9 within three standard errors.
     assert abs(held / bases - 0.9) < 3 * np.sqrt(0.09 / bases)
+
+
+def test_the_holdout_of_contract_records_is_what_is_predicted():
+    # 8,000 monthly contracts that end on renewal days, predicted from one day for the year after it.
+    rng = np.random.default_rng(4)
+    start = np.datetime64("2020-01-01") + rng.integers(0, 1000, 8000)
+    end = clv.time.renewal_days(start, clv.time.period("month"), rng.geometric(rng.beta(1.2, 14.0, 8000)))
+    lines = pd.DataFrame({"id": np.arange(8000), "start": start, "end": pd.to_datetime(end), "price": 10.0})
+    lines["end"] = lines["end"].where(lines["end"] <= pd.Timestamp("2024-06-30"))
+    records = clv.Subscriptions(lines, customer="id", start="start", end="end", value="price", period="month")
+    split = quietly(records.split, "2023-06-30", "1 year", until="2024-06-30")
+    fit = fitted(SBG(), split.calibration, margin=1.0, discount_rate=0.0)
+    table, total = fit.predict(horizon="1 year"), fit.total(horizon="1 year", interval=0.99)
+    assert table.index.equals(split.holdout.index)
+    for actual, outcome in (("retained", "retained"), ("lifetime", "lifetime"), ("revenue", "revenue")):
+        seen = split.holdout[actual].sum()
+        assert total[f"{outcome}_lower"].item() <= seen <= total[f"{outcome}_upper"].item(), (outcome, seen, total.T)
+    np.testing.assert_allclose(table["clv"], table["expected_revenue"], rtol=1e-12)
 
 
 # What is refused, and what is said
