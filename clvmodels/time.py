@@ -121,11 +121,11 @@ def renewal_days(start: Any, period: Period, k: Any) -> np.ndarray:
     first = np.asarray(start, "datetime64[D]")
     steps = np.asarray(k, np.int64) * period.number
     if period.unit == "day":
-        return first + steps
+        return first + steps.astype("timedelta64[D]")
     month = first.astype("datetime64[M]")
     day_of_month = first - month.astype("datetime64[D]")
-    renewed = month + steps
-    last = (renewed + 1).astype("datetime64[D]") - 1
+    renewed = month + steps.astype("timedelta64[M]")
+    last = (renewed + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
     return np.minimum(renewed.astype("datetime64[D]") + day_of_month, last)
 
 

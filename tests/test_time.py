@@ -160,7 +160,7 @@ def test_renewals_follow_the_calendar(start, text, k, days):
     period = time.period(text)
     offset = pd.DateOffset(days=k * period.number) if period.unit == "day" else pd.DateOffset(months=k * period.number)
     assert pd.Timestamp(time.renewal_days(start, period, k)[()]) == pd.Timestamp(start) + offset
-    day = np.datetime64(start) + days
+    day = np.datetime64(start) + np.timedelta64(days, "D")
     renewals = int(time.renewals_until(start, period, day))
     assert time.renewal_days(start, period, renewals) <= day < time.renewal_days(start, period, renewals + 1)
 
