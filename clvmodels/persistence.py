@@ -74,6 +74,7 @@ LARGEST = 2**30  # bytes of a file that is read
 
 _MEMBERS = ["model.json", "posterior.nc"]
 _SEAL = 64  # bytes of the hash
+_OF_CONTRACTS = ("period", "only_cause")  # facts of the data that a shop has none of
 _FIGURES: dict[str, type[SimpleFigures | ChurnFigures]] = {"figures": SimpleFigures, "churn figures": ChurnFigures}
 _SPECIFICATIONS: dict[str, type[Specification]] = {
     known.__name__: known for known in (*ALL, KaplanMeier, Cox, NonContractualCLV, ContractualCLV, SimpleCLV)
@@ -261,7 +262,7 @@ def _described(fit: SavedFit) -> tuple[dict[str, Any], dict[str, Parameters]]:
             "observation_end": _date(fit.origin.observation_end),
             "covered": fit.origin.covered,
             "log": None if fit.origin.log is None else _encoded_options(fit.origin.log),
-            **({} if fit.origin.period is None else {"period": fit.origin.period}),
+            **{name: told for name in _OF_CONTRACTS if (told := getattr(fit.origin, name)) is not None},
         },
     }
     if isinstance(fit, SimpleCLVFit | SimpleContractsFit):
@@ -395,6 +396,7 @@ def _restored(described: dict[str, Any], draws: bytes) -> SavedFit:
         covered=_number(data, "covered"),
         log=None if log is None else {name: _decoded(given) for name, given in log.items()},
         period=str(period(data["period"])) if "period" in data else None,
+        only_cause=_get(data, "only_cause", str) if "only_cause" in data else None,
     )
     unit_days(origin.unit)
     if isinstance(model, SimpleCLV):

@@ -141,6 +141,17 @@ def test_a_fit_of_contracts_by_another_period_is_still_refused(fits, data, again
         again(fits["sbg"]).predict(yearly, horizon="1 year")
 
 
+def test_a_fit_of_one_cause_still_says_so(data, again):
+    causes = np.where(data.table["event"] == 1, np.resize(["left", "died"], len(data)), None)
+    some = clv.Durations(data.table.assign(cause=causes), "month", observation_end=END)
+    fit = quietly(Weibull().fit, some.for_cause("left"), seed=1)
+    loaded = again(fit)
+    assert loaded.origin == fit.origin
+    found, expected = (quietly(one.predict, some, horizon="1 year") for one in (loaded, fit))
+    same(found, expected)
+    assert any("fitted to the endings by left" in note for note in found.attrs["notes"])
+
+
 def test_no_customer_is_in_the_file(fits, data, tmp_path):
     for name, fit in fits.items():
         content = clv.save(fit, tmp_path / f"{name}.clv").read_bytes()

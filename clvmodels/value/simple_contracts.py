@@ -180,12 +180,12 @@ def churn_figures(
         )
     if "value" not in data.table.columns:
         raise DataError("SimpleCLV needs the column 'value', the price of one period; name it in Subscriptions(value=)")
-    clock, table = _clock(data), data.table
+    clock = _clock(data)
+    tenure, ended, entry = data.clock_columns(clock)
     alike = np.ones(len(data)) if data.weights is None else data.weights
     length = 1.0 if clock == "renewals" else data.period_lengths
-    tenure, ended, entry = data.clock_columns(clock)
     at_risk = (tenure - entry) / length
-    value = table["value"].to_numpy(float)
+    value = data.table["value"].to_numpy(float)
     priced = ~np.isnan(value)
     segments = segments_of(data, by)
     endings, periods, sums, priced_customers = (

@@ -59,7 +59,9 @@ def contracts(start, end="2023-12-31", period="month", unit="month", value=10.0,
             "event": 0, "period": period, "value": value, **columns,
         }
     )  # fmt: skip
-    left = active.iloc[[0] * gone].assign(event=1, renewals=[1, 2, 5][:gone], duration=[1.5, 2.5, 5.5][:gone])
+    left = active.iloc[[0] * gone].assign(
+        event=1, renewals=[1, 2, 5][:gone], duration=[1.5, 2.5, 5.5][:gone], start=end - pd.DateOffset(years=8)
+    )
     table = pd.concat([active, left], ignore_index=True)
     table["value"] = table["value"].where(table["event"] == 0, 99.0)
     return clv.Durations(table.rename_axis("customer"), unit, observation_end=end, attributes=[*columns])

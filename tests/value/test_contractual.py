@@ -42,6 +42,8 @@ def contracts(starts=STARTS, period="month", unit="month", calendar=True, **colu
     )  # fmt: skip
     months = np.array([1.5, 2.5, 5.5]) * clv.time.unit_days("month") / clv.time.unit_days(unit)
     ended = active.iloc[[0, 0, 0]].assign(event=1, renewals=[1, 2, 5], duration=months, value=np.nan)
+    if calendar:
+        ended["start"] = END - pd.DateOffset(years=8)
     table = pd.concat([active, ended], ignore_index=True).rename_axis("customer")
     return clv.Durations(
         table, unit, observation_end=END if calendar else None, attributes=[*columns.keys() - {"value"}]

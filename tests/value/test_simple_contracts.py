@@ -68,6 +68,15 @@ def test_predictions_are_geometric_sums():
     ]
 
 
+def test_endings_of_a_period_that_is_not_over_are_no_churn_yet():
+    # Who left in the running month counts with those who stay in it: nobody knows yet whether they renew.
+    starts = pd.to_datetime(["2023-10-15", "2023-11-20", "2023-12-10", "2023-09-01", "2023-11-01"])
+    frame = FRAME.assign(start=starts, renewals=[2, 1, 1, 3, 1], event=[1, 0, 1, 0, 0], entry_renewals=0)
+    fit = SimpleCLV().fit(months(frame, observation_end="2023-12-31"))
+    # The first left on 15 December; the third would have renewed on 10 January, and has completed no renewal.
+    assert fit.figures.churn_rate == pytest.approx(1 / (2 + 1 + 0 + 3 + 1))
+
+
 def test_renewals_of_a_horizon_follow_the_calendar():
     data = months(FRAME.assign(start=pd.Timestamp("2023-01-31")), observation_end="2023-12-31")
     fit = SimpleCLV().fit(data)
