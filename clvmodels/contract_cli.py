@@ -15,11 +15,16 @@ from clvmodels.console import (
     Customer,
     DateFormat,
     Decimal,
+    DiscountRate,
     Encoding,
     Horizon,
     Interval,
+    Margin,
+    Method,
     Output,
     Overwrite,
+    Save,
+    SavedFit,
     Seed,
     Source,
     Thousands,
@@ -209,17 +214,20 @@ def predict(
             show_default="sbg; weibull for several periods",
         ),
     ] = None,
-    unit: Annotated[str, typer.Option(help="day, week, month or year.", metavar="UNIT")] = "month",
+    unit: Annotated[
+        str | None, typer.Option(help="day, week, month or year.", metavar="UNIT", show_default="month")
+    ] = None,
     horizon: Horizon = "1 year",
     interval: Interval = 0.9,
-    margin: Annotated[
-        str, typer.Option(help="Share of revenue that is earned, or a column with each customer's.", metavar="SHARE")
-    ] = "1.0",
-    discount_rate: Annotated[float, typer.Option(help="Annual effective rate.")] = 0.0,
+    margin: Margin = None,
+    discount_rate: DiscountRate = None,
     timing: Annotated[
-        str, typer.Option(help="When a period is paid: at its start or its end.", metavar="WHEN")
-    ] = "start",
-    method: Annotated[str, typer.Option(help="How to fit: ml, map or laplace.", metavar="METHOD")] = "laplace",
+        str | None,
+        typer.Option(help="When a period is paid: at its start or its end.", metavar="WHEN", show_default="start"),
+    ] = None,
+    method: Method = None,
+    model: SavedFit = None,
+    save: Save = None,
     max_age: Annotated[
         str | None, typer.Option(help="Exit with code 3 if the last start or end is older: '3 days'.", metavar="AGE")
     ] = None,
@@ -231,6 +239,9 @@ def predict(
 
     Example: clvmodels predict --contracts c.csv --customer id --start from --end to
     --value price
+
+    With --save june.clv it keeps what it learnt. A month later, without fitting:
+    clvmodels predict --contracts --model june.clv july.csv
     """
     with reporting() as progress:
         from clvmodels import contract_workflow
@@ -250,6 +261,8 @@ def predict(
             discount_rate=discount_rate,
             timing=cast(Any, timing),
             method=cast(Any, method),
+            model=model,
+            save=save,
             max_age=max_age,
             output=output,
             overwrite=overwrite,
@@ -274,6 +287,8 @@ def predict(
         )
     show_prediction(made, MEANS)
     say(f"Model: {made.table.attrs['model']}\n\nEach customer: {made.file}")
+    if made.saved:
+        say(f"The fit, for --model: {made.saved}")
 
 
 def _show_comparison(comparison: pd.DataFrame, title: str) -> None:

@@ -31,6 +31,8 @@ from clvmodels.models.survival.loglogistic import LogLogistic
 from clvmodels.models.survival.lognormal import LogNormal
 from clvmodels.models.survival.sbg import SBG
 from clvmodels.models.survival.weibull import Weibull
+from clvmodels.persistence import checked_model_path, load
+from clvmodels.persistence import save as save_fit
 from clvmodels.time import Horizon, horizon_days, oldest_day
 from clvmodels.value.contractual import ContractualCLV, ContractualCLVFit
 from clvmodels.value.margin import Margin, margin_attribute, margins
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from clvmodels.data.audit import Audit
     from clvmodels.data.transactions import Source
 
+Timing = Literal["start", "end"]
 Survival = Literal[
     "sbg", "bdw", "shifted-geometric", "discrete-weibull", "exponential", "weibull", "log-normal", "log-logistic"
 ]
@@ -203,16 +206,18 @@ def predict(
     value: str | None = None,
     attribute: str | Sequence[str] | None = None,
     by: str | None = None,
-    unit: str = "month",
+    unit: str | None = None,
     until: Day | None = None,
     since: Day | None = None,
     survival: Survival | None = None,
     horizon: Horizon | None = "1 year",
     interval: float = 0.9,
-    margin: Margin = 1.0,
-    discount_rate: float = 0.0,
-    timing: Literal["start", "end"] = "start",
-    method: Method = "laplace",
+    margin: Margin | None = None,
+    discount_rate: float | None = None,
+    timing: Timing | None = None,
+    method: Method | None = None,
+    model: str | Path | None = None,
+    save: str | Path | None = None,
     max_age: str | int | None = None,
     output: str | Path = "clv.parquet",
     overwrite: bool = False,
@@ -225,12 +230,13 @@ def predict(
     Parameters
     ----------
     source, value, **records
-        As for `clvmodels.Subscriptions`.
+        As for `clvmodels.Subscriptions`. With a saved fit those that are not given are as in the records that it was
+        fitted to.
     attribute : str or sequence of str, optional
         Columns that describe the customer; the table carries them.
     by : str, optional
         The one of them that makes segments of the total; it need not be named twice.
-    unit : {"day", "week", "month", "year"}
+    unit : {"day", "week", "month", "year"}, default "month"
         Unit of time of the fit, of lifetimes, and of a horizon that is a bare number.
     until, since : date, optional
         Last day observed, and first, as for `Subscriptions.durations`.
@@ -240,14 +246,19 @@ def predict(
         contracts have several periods, which renewals cannot be counted together by.
     horizon, interval
         As for `clvmodels.workflow.predict`.
-    margin : float, str or mapping
-        Share of revenue that is earned, as for `clvmodels.ContractualCLV`; at 1 `clv` is discounted revenue.
-    discount_rate : float
-        Annual effective rate.
-    timing : {"start", "end"}
+    margin : float, str or mapping, optional
+        Share of revenue that is earned, as for `clvmodels.ContractualCLV`; default: that of the saved fit, else 1, at
+        which `clv` is discounted revenue.
+    discount_rate : float, optional
+        Annual effective rate; default: that of the saved fit, else 0.
+    timing : {"start", "end"}, default "start"
         When a period is paid.
-    method : {"ml", "map", "laplace"}
+    method : {"ml", "map", "laplace"}, default "laplace"
         How the model is fitted.
+    model : str or Path, optional
+        A saved fit that predicts instead of a new one. It has its own unit, model, timing and method.
+    save : str or Path, optional
+        Where the new fit is saved, a name that ends in ``.clv``.
     max_age : str or int, optional
         How old the last start or end up to `until` may be today: ``"3 days"``, or a number of days.
     output, overwrite, seed, progress
@@ -258,7 +269,7 @@ def predict(
     StaleDataError
         If the last start or end is older than `max_age`; nothing is written.
     DataError
-        If the records cannot be read, or cannot carry a fit.
+        If the records or the saved fit cannot be read, or the records cannot carry a fit.
     FitError
         If a fit cannot be used.
     ValueError
@@ -268,17 +279,31 @@ def predict(
     """
     # What is asked is checked before the fit, which may take long.
     file = checked_path(output, overwrite=overwrite)
+    if save is not None:
+        checked_model_path(save, overwrite=overwrite)
     check_interval(interval)
     oldest = None if max_age is None else oldest_day(max_age, today())
     if survival is not None and survival not in MODELS:
         raise ValueError(f"unknown survival {survival!r}; use one of {', '.join(map(repr, MODELS))}")
-    ContractualCLV(SBG(), margin=margin, discount_rate=discount_rate, timing=timing)
-    check_infinite(horizon, discount_rate, interval, "outcome")
+    valuation = given(margin=margin, discount_rate=discount_rate)
+    wanted = ContractualCLV(MODELS[survival or "sbg"](), **valuation, **given(timing=timing))
     options = given(value=value, **records)
-    named = [*listed(attribute), *filter(None, (by, margin_attribute(margin)))]
+    fit: ContractualCLVFit | None = None
+    if model is not None:
+        own = given(unit=unit, survival=survival, timing=timing, method=method, save=save)
+        if refused := [f"{name}=" for name in own]:
+            raise ValueError(f"{' and '.join(refused)} cannot be given with model=, which is a fit already")
+        progress(f"Load {model}")
+        fit = _loaded(model)
+        options = {**(fit.origin.log or {}), **options}
+    rate = fit.model.discount_rate if fit and discount_rate is None else wanted.discount_rate
+    check_infinite(horizon, rate, interval, "outcome")
+    worth = margin if margin is not None else fit.model.margin if fit else 1.0
+    named = [*options.get("attributes", ()), *listed(attribute), *filter(None, (by, margin_attribute(worth)))]
     options["attributes"] = [*dict.fromkeys(named)]
     if missing := [f"{name}=" for name in ("customer", "start", "value") if options.get(name) is None]:
-        raise ValueError(f"{' and '.join(missing)} must be given: the columns of the records")
+        columns = "the columns of the records; only a saved fit knows them"
+        raise ValueError(f"{' and '.join(missing)} must be given: {columns}")
     progress("Read the contracts")
     contracts = Subscriptions(source, **options)
     customer = options["customer"] if isinstance(options["customer"], str) else options["customer"][0]
@@ -286,6 +311,7 @@ def predict(
         raise DataError(f"customer column {customer!r} has the name of a predicted column; rename it")
     if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in files(source)}:
         raise ValueError(f"output {file} is the file of the records itself; choose another name")
+    unit = fit.origin.unit if fit else unit or "month"
     durations = contracts.durations(unit=unit, until=until, since=since)
     if oldest is not None and (newest := durations.source.end) < oldest:
         age = counted((today() - newest).days, "day")
@@ -295,15 +321,24 @@ def predict(
     active = durations.active
     if horizon is not None:
         horizon_days(horizon, unit=unit, observation_end=durations.observation_end)
-    margins(margin, active)
+    margins(worth, active)
     memberships(active, by)
-    chosen = survival or ("sbg" if len(durations.periods) == 1 else "weibull")
-    wanted = ContractualCLV(MODELS[chosen](), margin=margin, discount_rate=discount_rate, timing=timing)
-    progress(f"Fit {wanted.survival} to {counted(len(durations), 'contract')}")
-    fit: ContractualCLVFit = wanted.fit(durations, method=method, seed=seed)
-    asked: dict[str, Any] = {"horizon": horizon, "interval": interval, "seed": seed}
+    if fit is None:
+        if survival is None and len(durations.periods) > 1:
+            wanted = ContractualCLV(Weibull(), **valuation, **given(timing=timing))
+        progress(f"Fit {wanted.survival} to {counted(len(durations), 'contract')}")
+        fit = wanted.fit(durations, method=method or "laplace", seed=seed)
+    asked: dict[str, Any] = {"horizon": horizon, "interval": interval, "seed": seed, **valuation}
     progress("Predict each customer")
     table = fit.predict(durations, **asked)
     progress("Predict all customers together")
     total = fit.total(durations, by=by, **asked)
-    return Prediction(table, total, export(table, file, overwrite=overwrite))
+    saved = None if save is None else save_fit(fit, save, overwrite=overwrite)
+    return Prediction(table, total, export(table, file, overwrite=overwrite), saved)
+
+
+def _loaded(path: str | Path) -> ContractualCLVFit:
+    fit = load(path)
+    if not isinstance(fit, ContractualCLVFit):
+        raise DataError(f"{path} holds a fit of {type(fit.model).__name__}, not one of ContractualCLV")
+    return fit

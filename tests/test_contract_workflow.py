@@ -147,6 +147,33 @@ def test_the_function_does_what_the_parts_do(records, tmp_path):
     pd.testing.assert_frame_equal(made.total, fit.total(horizon="1 year", interval=0.9))
 
 
+def test_a_saved_fit_predicts_later_records(folder, records):
+    saving = (*OPTIONS, "--until", "2024-03-31", "--margin", 0.5, "--discount-rate", 0.1, "--timing", "end")
+    ran = call("predict", "--contracts", "contracts.csv", *saving, "--save", "march.clv", "--seed", 1)
+    assert ran.exit_code == 0, ran.output
+    assert "The fit, for --model: march.clv" in ran.stdout
+    later = ("contracts.csv", "--until", UNTIL, "--seed", 2, "--output", "june.csv", "--by", "plan")
+    ran = call("predict", "--contracts", "--model", "march.clv", *later)
+    assert ran.exit_code == 0, ran.output
+    durations = clv.Subscriptions(records, **COLUMNS, attributes=["plan"]).durations(until=UNTIL)
+    expected = clv.load("march.clv").predict(durations, horizon="1 year", interval=0.9, seed=2)
+    written = pd.read_csv("june.csv", dtype={"id": str}).set_index("id")
+    pd.testing.assert_frame_equal(written, expected, check_exact=False, check_index_type=False, check_dtype=False)
+    ran = call(
+        "predict", "--contracts", "--model", "march.clv", *later, "--survival", "sbg", "--unit", "day", "--overwrite"
+    )
+    assert "--unit and --survival cannot be given with --model, which is a fit already" in " ".join(ran.stderr.split())
+
+
+def test_a_fit_of_a_shop_is_refused(folder):
+    lines = clv.datasets.cdnow_sample()
+    log = clv.Transactions(lines, customer="customer_id", date="date", value="amount")
+    clv.save(clv.SimpleCLV().fit(log.summary()), "shop.clv")
+    ran = call("predict", "--contracts", "--model", "shop.clv", "contracts.csv")
+    assert ran.exit_code == 2
+    assert "shop.clv holds a fit of SimpleCLV, not one of ContractualCLV" in ran.stderr
+
+
 def test_contracts_of_several_periods_are_measured_by_time(records, tmp_path):
     made = quietly(
         contract_workflow.predict, records, **COLUMNS, period="term", until=UNTIL, method="map",

@@ -88,3 +88,16 @@ def test_draws_of_gamma_gamma_in_a_small_shop_agree_with_a_grid(seed):
         exact = mean[order][np.searchsorted(cumulative, level)]
         # What share of our draws lies below: 4000 draws of which at least 1200 are effective.
         assert (ours <= exact).mean() == pytest.approx(level, abs=allowed), level
+
+
+def test_forty_coordinates_are_drawn_from_more_proposals():
+    # Logarithms of gamma variables, each a little skewed: together too much for as many proposals as four need.
+    shape = 12.0
+    log_density = lambda u: (shape * (u - np.exp(u))).sum(axis=1)  # noqa: E731
+    drawn = laplace.sample(log_density, np.zeros(40), np.eye(40) / shape, 1000, np.random.default_rng(2))
+    assert drawn.u.shape == (1000, 40)
+    assert drawn.rounds > 1
+    assert drawn.effective > 1200
+    mean, sd = special.digamma(shape) - np.log(shape), np.sqrt(special.polygamma(1, shape))
+    np.testing.assert_allclose(drawn.u.mean(axis=0), mean, atol=4.5 * sd / np.sqrt(800))
+    np.testing.assert_allclose(drawn.u.std(axis=0), sd, rtol=0.15)
