@@ -219,7 +219,7 @@ class ContractualCLVFit:
             As in `predict`.
         include_first_payment : bool
             Count the payment of the first period: at once and undiscounted, or at its end. A year of a monthly contract
-            that is paid at the start then holds thirteen payments, the last on its last day.
+            holds twelve payments, whatever the timing: the renewal on its last day begins another.
         period : str, optional
             Such as "month"; that of the contracts that were fitted, if not given.
         attributes : mapping of str to value, optional

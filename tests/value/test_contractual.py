@@ -249,9 +249,12 @@ def test_value_at_acquisition_of_a_constant_churn(timing, first):
     assert row["clv"].item() == pytest.approx(0.5 * 20 * expected, rel=1e-10)
     assert row["derl"].item() == pytest.approx(expected, rel=1e-10)
     year = quietly(fit.new_customer, value=20, horizon="1 year", include_first_payment=first, discount_rate=0.0)
-    number = np.arange(1, 13)
-    payments = (stay**number).sum() + first if timing == "start" else (stay ** (number - 1)).sum() - (not first)
+    # Twelve periods begin within a year, whenever they are paid; the renewal on its last day begins another.
+    payments = (stay ** np.arange(12)).sum() - (not first)
     assert year["expected_revenue"].item() == pytest.approx(20 * payments, rel=1e-12)
+    asked = {"value": 20, "horizon": "1 year", "include_first_payment": first, "interval": 0.9}
+    ends = quietly(fixed(fit, size=1000, theta=1 - stay).new_customer, **asked)
+    assert ends["revenue_upper"].item() == 20 * (12 - (not first))  # 31 % stay for all of them
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.1, 1.0])

@@ -35,7 +35,8 @@ class Payments:
         Whether a period is paid when it starts or when it ends. Whoever is a customer at its start owes it.
     first : bool, optional
         Of new customers: whether the payment of the first period counts. The others have paid for the running period
-        if it is paid at its start, and still owe it if at its end.
+        if it is paid at its start, and still owe it if at its end. The horizon of new customers holds whole periods: a
+        renewal on its last day begins the next one.
     """
 
     rate: float
@@ -51,6 +52,10 @@ class Payments:
     def skipped(self) -> int:
         """Payments that are not counted: of those to come, the first."""
         return int(self.first is False and self.timing == "end")
+
+    def counted(self, at: NDArray, t: float) -> NDArray[np.bool_]:
+        """Whether a payment at a renewal falls within the horizon t."""
+        return at < t / EXACT if self.first is not None and self.timing == "start" else at <= t * EXACT
 
     @property
     def behind(self) -> int:
@@ -180,7 +185,7 @@ class _Ahead:
             after = survival(then, number, known)
             lifetime += np.where(due, stay * (at - last), 0.0)
             if paid is not None and number > paid.skipped:
-                owed = np.where(due, stay, 0.0) if paid.behind else after
+                owed = np.where(paid.counted(at, t), np.where(due, stay, 0.0) if paid.behind else after, 0.0)
                 number_paid += owed
                 worth = owed * np.exp(-paid.rate * at)
                 discounted += worth
@@ -273,9 +278,11 @@ class _Ahead:
             retained = (left > t).astype(float)
         found = {"retained": np.where(over, np.nan, retained), "lifetime": lifetime}
         if paid is not None:
-            payments = np.maximum(np.minimum(renewed + paid.behind, due), np.minimum(paid.skipped, due))
+            payable = paid.counted(times[1:], t).sum(axis=0)
+            skipped = np.minimum(paid.skipped, payable)
+            payments = np.maximum(np.minimum(renewed + paid.behind, payable), skipped)
             worth = np.cumsum(np.where(np.arange(len(times))[:, None] > paid.skipped, np.exp(-paid.rate * times), 0), 0)
-            found["payments"] = payments - np.minimum(paid.skipped, due) + float(paid.at_once)
+            found["payments"] = payments - skipped + float(paid.at_once)
             found["discounted"] = np.take_along_axis(worth, payments, axis=0) + paid.at_once
         return found
 
