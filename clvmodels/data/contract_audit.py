@@ -130,6 +130,10 @@ def _facts(records: Records, kept: Contracts, until_given: bool) -> Iterator[dic
         yield row(f"ended: {brief(cause)}", "note", count, "", of=number)
     if len(causes) > _CAUSES:
         yield row("ended: other causes", "note", causes.iloc[_CAUSES:].sum(), "", of=number)
+    periods, counts = np.unique(kept.period, return_counts=True)
+    for period, count in zip(periods, counts, strict=True) if len(periods) > 1 else ():
+        remark = "models that count renewals take contracts of one period: durations.select(period=)"
+        yield row(f"by the {kept.records.periods[period]}", "note", count, remark, of=number)
     if number:
         first, days = kept.start.min(), (kept.until - kept.start.min()).astype(int)
         why = "" if until_given else ", the last start or end that is not in the future"

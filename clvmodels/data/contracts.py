@@ -79,7 +79,8 @@ class Fields(Columns):
 def records_sql(fields: Fields) -> str:
     """Each record with its customer, days and values, and the texts of those that cannot be read.
 
-    Sorted by customer and start, and then by nothing that becomes known later than the start.
+    Sorted by customer and start, then by what was known at the start; by what is known later only where all that is
+    equal, so that no order of the source decides.
     """
     columns = {"customer": customer(fields)}
     for name, column in (("start", fields.start), ("end", fields.end), ("renews", fields.renews)):
@@ -100,7 +101,8 @@ def records_sql(fields: Fields) -> str:
         columns["cause"] = as_text(fields.cause, fields)
     columns |= {f"attribute_{i}": present(name, fields) for i, name in enumerate(fields.attributes)}
     known = [name for name in columns if name in ("value", "period", "value_per") or name.startswith("attribute_")]
-    order = ", ".join(["customer NULLS LAST", "start", *map(quoted, known)])
+    later = [name for name in columns if name in ("end", "renews", "cause")]
+    order = ", ".join(["customer NULLS LAST", "start", *map(quoted, [*known, *later])])
     selected = ", ".join(f"{column} AS {quoted(name)}" for name, column in columns.items())
     return f"SELECT * FROM (SELECT {selected} FROM {log(fields)}) ORDER BY {order}"
 
@@ -196,7 +198,7 @@ def read_records(reader: Reader, fields: Fields) -> Records:
     texts = {Status.NO_START: "start", Status.NO_END: "end", Status.NO_RENEWS: "renews", Status.NO_VALUE: "value"}
     unread = {status: column(f"{name}_text") for status, name in texts.items()}
     faults = {
-        Status.BACKWARDS: (end < start) | (np.isnat(end) & (renews < start)),
+        Status.BACKWARDS: (end < start) | (renews < start),
         Status.NO_PERIOD: (period < 0) | (value_per < 0),
         **{
             status: unread[status].is_valid().to_numpy(zero_copy_only=False)

@@ -119,7 +119,7 @@ class SimpleContractsFit:
             t = days / unit_days(active.unit)
             clock = _clock(active)
             schedule = Renewals.of(active, active.table[clock].to_numpy(float), clock, evenly=False)
-            renewals = (schedule.times(t, schedule.columns)[1:] <= t * EXACT).sum(axis=0)
+            renewals = sum((at <= t * EXACT for at in schedule.within(t, schedule.columns)), np.zeros(len(active)))
             columns["p_retained"] = (1 - churn) ** renewals
         # Those who renew pay: (1 - churn) + (1 - churn)^2 + ...
         revenue = value * (1 - churn) * (1 - (1 - churn) ** renewals) / churn

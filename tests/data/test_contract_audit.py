@@ -164,3 +164,10 @@ def test_too_little_to_fit_is_said(rows, remark):
 def test_the_audit_takes_what_is_known_in_advance_for_not_known():
     audit = audit_of(row("a", "2023-01-01", "2023-12-31"), row("b", "2023-01-01", "2023-05-01")).table
     assert audit.set_index("check").loc["active", "count"] == 1
+
+
+def test_contracts_of_several_periods_are_counted():
+    rows = [row("a", "2023-01-01"), row("b", "2023-01-01", term="quarter"), row("c", "2023-01-01", term="3 months")]
+    table = audit_of(*rows, period="term").table.set_index("check")
+    assert table.loc[["by the month", "by the 3 months"], "count"].tolist() == [1, 2]
+    assert not audit_of(*rows).table["check"].str.startswith("by the").any()

@@ -158,6 +158,13 @@ def test_grace_joins_what_follows_in_time(grace, number):
     assert table["event"].tolist() == [1, 0][-number:]
 
 
+def test_a_renewal_before_the_start_is_refused_whatever_is_known_of_the_end():
+    for end in (None, "2024-01-01"):
+        frame = records(("a", "2023-03-01", end, "2023-02-01"), columns=["id", "start", "end", "renews"])
+        with pytest.raises(DataError, match="renews is before start in 1 of 1 record: customer a"):
+            contracts(frame, renews="renews").durations(until="2023-06-30")
+
+
 def test_an_open_record_absorbs_later_ones():
     frame = records(("a", "2023-01-01", None, 5.0), ("a", "2023-03-01", "2023-04-01", 6.0))
     table = contracts(frame).durations(until="2023-06-30").table
