@@ -234,6 +234,10 @@ class ContractualCLVFit:
                 f"the margin depends on {missing!r}, which nobody knows of a new customer; give a number, such as "
                 f"margin=0.3, or attributes={{{missing!r}: ...}}"
             )
+        if period is None and self.origin.period is None:
+            raise ValueError(
+                "contracts of several periods were fitted; say which the new one has, as in period='month'"
+            )
         data = new_contract(self.survival, attributes, period, float(value))
         return forecast.table(
             self, data, horizon, interval, interval_of, seed, first_payment=include_first_payment, **worth

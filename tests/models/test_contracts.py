@@ -256,6 +256,33 @@ def test_simulated_outcomes_have_the_means_of_the_formulas(model, t, first, timi
         assert (np.abs(draws.mean(axis=0) - means[mean][0]) <= 4.5 * error + 1e-9).all(), (mean, draws.mean(axis=0))
 
 
+@pytest.mark.parametrize("timing", ["start", "end"])
+@pytest.mark.parametrize("clock", ["duration", "renewals"])
+def test_simulated_outcomes_of_a_curve_that_ends_have_the_means_of_the_formulas(clock, timing):
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({"renewals": rng.integers(1, 20, 300), "event": rng.integers(0, 2, 300)})
+    frame["duration"] = frame["renewals"] + rng.uniform(0, 0.9, 300) * (frame["event"] == 0)
+    fit = clv.KaplanMeier(clock=clock).fit(clv.Durations(frame, "month"), seed=1, draws=4000)
+    some = clv.Durations(
+        pd.DataFrame({"renewals": [0, 5, 12, 17, 19, 25], "duration": [0.0, 5.5, 12.0, 17.2, 19.3, 25.0], "event": 0}),
+        "month",
+    )
+    forecast = fit.posterior.forecast(some, 9.0, Payments(0.05, timing))
+    means = forecast.means(forecast.columns)
+    drawn = forecast.outcomes(forecast.columns, slice(None), np.random.default_rng(3))
+    known = np.isfinite(means["p_retained"]).all(axis=0)
+    assert known.tolist() == [True, True, False, False, False, False]
+    for mean, outcome in (("p_retained", "retained"), *zip(("expected_lifetime", "payments", "discounted"),
+                          ("lifetime", "payments", "discounted"), strict=True)):  # fmt: skip
+        here = known if mean == "p_retained" else slice(None)
+        draws, expected = drawn[outcome][:, here], means[mean].mean(axis=0)[here]
+        error = draws.std(axis=0) / np.sqrt(len(draws))
+        assert (np.abs(draws.mean(axis=0) - expected) <= 4.5 * error + 1e-9).all(), (mean, draws.mean(axis=0), expected)
+    # Whoever is older than the curve: nothing is known, and nothing is counted but what is owed already.
+    np.testing.assert_array_equal(means["payments"][:, -1], float(timing == "end"))
+    np.testing.assert_array_equal(means["expected_lifetime"][:, -1], float(clock == "renewals"))
+
+
 def test_simulated_lifetimes_have_the_mean_of_the_formula_without_end():
     data = contracts(STARTS)
     for model, params in ((ShiftedGeometric, {"theta": 0.1}), (Hazard, {"scale": 4.0, "shape": 0.7})):

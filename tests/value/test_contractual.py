@@ -430,13 +430,20 @@ def test_wrong_arguments_are_refused():
         fit.new_customer(value=10, horizon="1 year", margin={"channel": {"a": 0.5}})
     known = {"value": 10, "horizon": "1 year", "attributes": {"channel": "a"}}
     assert len(fit.new_customer(**known, margin={"channel": {"a": 0.5}})) == 1
-    with pytest.raises(
-        AttributeError, match=r"ContractualCLV is a specification and holds no results: use fit = model"
-    ):
+    with pytest.raises(AttributeError, match=r"ContractualCLV is a specification and holds no results: use fit = mod"):
         ContractualCLV(SBG()).predict  # noqa: B018
     assert repr(ContractualCLV(SBG(), 0.5, 0.1, "end")) == (
         "ContractualCLV(SBG(), margin=0.5, discount_rate=0.1, timing='end')"
     )
+
+
+def test_a_new_customer_of_several_periods_has_one_of_them():
+    table = contracts().table.assign(period=["month", "year", "year"] * 3)
+    fit = fitted(Weibull(), clv.Durations(table, "month", observation_end=END))
+    assert len(quietly(fit.predict, horizon="1 year")) == 6
+    with pytest.raises(ValueError, match="contracts of several periods were fitted; say which the new one has"):
+        fit.new_customer(value=10, horizon="1 year")
+    assert len(quietly(fit.new_customer, value=10, horizon="1 year", period="quarter")) == 1
 
 
 def test_an_infinite_mean_without_discounting_is_refused_with_the_way_out():

@@ -147,7 +147,7 @@ class _Ahead:
         if not self.discrete or self.fit.support == math.inf:
             return tenure + self.t
         return np.asarray(
-            tenure + (self.renewals.times(self.t, self.renewals.columns)[1:] <= self.t * EXACT).sum(axis=0)
+            tenure + sum(at <= self.t * EXACT for at in self.renewals.within(self.t, self.renewals.columns))
         )
 
     def means(self, columns: tuple[NDArray, ...]) -> dict[str, NDArray]:
@@ -172,13 +172,15 @@ class _Ahead:
                 later = np.minimum(people.columns[0] + number, fit.support)
                 log_survival = fit.log_survival_at(later, people.columns)[:, people.inverse]
             else:
-                log_survival = fit.log_survival_at(np.where(which, then, tenure), customers)
+                # A curve of steps falls on days of payment: who leaves on one does not pay, whatever the rounding.
+                at = then if fit.support == math.inf else np.minimum(then * EXACT, fit.support)
+                log_survival = fit.log_survival_at(np.where(which, at, tenure), customers)
             return np.exp(np.where(which, log_survival - start, -np.inf))
 
         stay, last = np.ones(shape), np.zeros(shape[1])  # P(a customer after the last renewal), and its time
         lifetime, number_paid, discounted, beyond = (np.zeros(shape) for _ in range(4))
-        open_ = spoken_of.copy()
-        for number, at in enumerate(self.renewals.times(t, renewals)[1:], start=1):
+        open_ = np.ones(shape[1], bool)  # followed up to here
+        for number, at in enumerate(self.renewals.within(t, renewals), start=1):
             due = open_ & (at <= t * EXACT)
             then = tenure + (number if self.discrete else at)
             known = due & (then <= support)
@@ -263,19 +265,19 @@ class _Ahead:
         left = self.fit.lifetimes(rng, customers, draws) - tenure  # at the renewal of this number, or after this time
         # Who outlives what the fit speaks of is followed up to there.
         over = np.isinf(left) & (self.fit.support < math.inf)
-        room = np.maximum(self.fit.support * EXACT - tenure, 0.0)
+        room = np.maximum(self.fit.support - tenure, 0.0)
         if self.discrete:
             over &= due > room
-            renewed = np.minimum(np.where(over, np.floor(room), left - 1), due).astype(np.intp)
+            renewed = np.minimum(np.where(over, room, left - 1), due).astype(np.intp)
             next_one = np.take_along_axis(times, np.minimum(renewed + 1, len(times) - 1), axis=0)
             lifetime = np.where(renewed < due, next_one, t)
             retained = (renewed == due).astype(float)
         else:
-            over &= room < t
-            left = np.where(over, room, left)
-            renewed = renewals_before(left, times, due)
-            lifetime = np.minimum(left, t)
-            retained = (left > t).astype(float)
+            over &= room * EXACT < t
+            lifetime = np.minimum(np.where(over, room, left), t)
+            surely = np.where(over, room * EXACT, left / EXACT - (EXACT - 1) * tenure)  # on a day of payment: not paid
+            renewed = renewals_before(surely, times, due)
+            retained = (surely > t).astype(float)
         found = {"retained": np.where(over, np.nan, retained), "lifetime": lifetime}
         if paid is not None:
             payable = paid.counted(times[1:], t).sum(axis=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,12 +83,16 @@ class Renewals:
         on_calendar = renewal_days(_ANCHOR + day.astype("timedelta64[D]"), _MONTH, later) - self.end
         return np.where(months > 0, on_calendar.astype(float) / unit_days(self.unit), evenly)
 
+    def within(self, t: float, columns: tuple[NDArray, ...]) -> Iterator[NDArray[np.float64]]:
+        """The times (B,) of the 1st, 2nd, ... renewal, as long as one of them comes within t."""
+        number = 1
+        while ((at := self.time(number, columns)) <= t * EXACT).any():
+            yield at
+            number += 1
+
     def times(self, t: float, columns: tuple[NDArray, ...]) -> NDArray[np.float64]:
-        """The times of the renewals that come within t, after a row of zeros: (K + 1, B); a row may hold later ones."""
-        found = [np.zeros(len(columns[0]))]
-        while ((at := self.time(len(found), columns)) <= t * EXACT).any():
-            found.append(at)
-        return np.stack(found)
+        """The same times together, after a row of zeros: (K + 1, B)."""
+        return np.stack([np.zeros(len(columns[0])), *self.within(t, columns)])
 
 
 def renewals_before(left: NDArray, times: NDArray, number: NDArray) -> NDArray[np.intp]:
