@@ -14,14 +14,15 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 def run(source, names):
     """What a cell prints and, if its last line is an expression, what that shows."""
-    *statements, last = ast.parse(source).body
-    printed, shown = io.StringIO(), None
+    cell = ast.parse(source)
+    if isinstance(cell.body[-1], ast.Expr):
+        cell.body[-1] = ast.Assign([ast.Name("shown", ast.Store())], cell.body[-1].value)
+    else:
+        cell.body.append(ast.Assign([ast.Name("shown", ast.Store())], ast.Constant(None)))
+    printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        if isinstance(last, ast.Expr):
-            exec(compile(ast.Module(statements, []), "cell", "exec"), names)  # noqa: S102
-            shown = eval(compile(ast.Expression(last.value), "cell", "eval"), names)  # noqa: S307
-        else:
-            exec(compile(ast.Module([*statements, last], []), "cell", "exec"), names)  # noqa: S102
+        exec(compile(ast.fix_missing_locations(cell), "cell", "exec"), names)  # noqa: S102 - our own notebooks
+    shown = names.pop("shown")
     text = [] if shown is None else [shown.to_string() if hasattr(shown, "to_string") else repr(shown)]
     return [*filter(None, [printed.getvalue()]), *text]
 

@@ -79,9 +79,11 @@ def compare(predictions: Mapping[str, pd.DataFrame], holdout: pd.DataFrame) -> p
     Parameters
     ----------
     predictions : mapping of str to DataFrame
-        Tables with `expected_transactions` and `expected_revenue`, by the model's name.
+        Tables with the means of what the holdout has: `expected_transactions`, `p_retained`, `expected_lifetime`,
+        `expected_revenue`; by the model's name.
     holdout : DataFrame
-        `transactions` and `revenue` of the same customers, as `Split.holdout`.
+        `transactions` and `revenue` of the same customers, as `Split.holdout`; of contracts `retained`, `lifetime` and
+        `revenue`.
 
     Returns
     -------

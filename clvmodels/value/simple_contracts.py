@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted, examples
 from clvmodels.models.base import Origin, given_or_training
 from clvmodels.models.forecast import described, memberships
+from clvmodels.models.survival.base import warn_of_cause
 from clvmodels.models.survival.renewals import EXACT, Renewals
 from clvmodels.time import Horizon, horizon_length, unit_days
 from clvmodels.value.contractual import prices
@@ -93,8 +95,8 @@ class SimpleContractsFit:
         Returns
         -------
         DataFrame, one row per active customer
-            `p_retained` (over a finite horizon), `expected_revenue`, `historic_revenue`, `clv`, and the attributes of
-            the data.
+            `p_retained` (over a finite horizon), `expected_lifetime`, `expected_revenue`, `historic_revenue`, `clv`,
+            and the attributes of the data.
 
         Raises
         ------
@@ -111,19 +113,25 @@ class SimpleContractsFit:
             )
         value = prices(active)
         churn = self.summary()["churn_rate"].to_numpy()[figure_rows(active, self.figures, self.model.by)]
-        days: float = np.inf
+        days, clock = math.inf, _clock(active)
+        schedule = Renewals.of(active, active.table[clock].to_numpy(float), clock, evenly=horizon is None)
         columns: dict[str, Any] = {}
-        renewals: Any = np.inf
-        if horizon is not None:
+        if horizon is None:
+            first, step, *_ = schedule.columns
+            lifetime, paid = first + step * (1 - churn) / churn, (1 - churn) / churn
+        else:
             days = horizon_length(horizon, unit=active.unit, observation_end=active.observation_end)
             t = days / unit_days(active.unit)
-            clock = _clock(active)
-            schedule = Renewals.of(active, active.table[clock].to_numpy(float), clock, evenly=False)
-            renewals = sum((at <= t * EXACT for at in schedule.within(t, schedule.columns)), np.zeros(len(active)))
-            columns["p_retained"] = (1 - churn) ** renewals
-        # Those who renew pay: (1 - churn) + (1 - churn)^2 + ...
-        revenue = value * (1 - churn) * (1 - (1 - churn) ** renewals) / churn
-        columns["expected_revenue"] = revenue
+            stay, last, lifetime, paid = np.ones(len(active)), *np.zeros((3, len(active)))
+            for at in schedule.within(t, schedule.columns):
+                due = at <= t * EXACT
+                lifetime += np.where(due, stay * (at - last), 0.0)
+                stay, last = np.where(due, stay * (1 - churn), stay), np.where(due, at, last)
+                paid += np.where(due, stay, 0.0)  # by those who renew
+            lifetime += stay * (t - last)
+            columns["p_retained"] = stay
+        revenue = value * paid
+        columns |= {"expected_lifetime": lifetime, "expected_revenue": revenue}
         if "historic_revenue" in active.table.columns:
             columns["historic_revenue"] = active.table["historic_revenue"]
         table = pd.DataFrame(columns | {"clv": revenue}, index=active.table.index)
@@ -155,7 +163,8 @@ class SimpleContractsFit:
         table = self.predict(data, horizon=horizon, interval=interval)
         index, members = memberships(data.active, by)
         alike = np.ones(len(table)) if data.active.weights is None else data.active.weights
-        names = [name for name in ("p_retained", "expected_revenue", "clv") if name in table.columns]
+        means = ("p_retained", "expected_lifetime", "expected_revenue", "clv")
+        names = [name for name in means if name in table.columns]
         sums = members @ (table[names].to_numpy() * alike[:, None])
         frame = pd.DataFrame(sums, index=index, columns=names).rename(columns={"p_retained": "retained"})
         frame.insert(0, "customers", np.round(members @ alike).astype(int))
@@ -180,6 +189,7 @@ def churn_figures(
         )
     if "value" not in data.table.columns:
         raise DataError("SimpleCLV needs the column 'value', the price of one period; name it in Subscriptions(value=)")
+    warn_of_cause(data, "SimpleCLV")
     clock = _clock(data)
     tenure, ended, entry = data.clock_columns(clock)
     alike = np.ones(len(data)) if data.weights is None else data.weights

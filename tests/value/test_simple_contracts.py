@@ -7,6 +7,7 @@ from conftest import quietly
 
 import clvmodels as clv
 from clvmodels import ContractualCLV, ShiftedGeometric, SimpleCLV
+from clvmodels.evaluation.metrics import compare
 
 FRAME = pd.DataFrame(
     {
@@ -44,8 +45,10 @@ def test_it_is_the_shifted_geometric_of_maximum_likelihood():
     assert simple.figures.churn_rate == pytest.approx(model.parameters.loc["theta", "estimate"], rel=1e-8)
     for horizon in ("1 month", "1 year", "5 years"):
         ours, theirs = simple.predict(horizon=horizon), quietly(model.predict, horizon=horizon)
-        for name in ("p_retained", "expected_revenue", "clv"):
+        for name in ("p_retained", "expected_lifetime", "expected_revenue", "clv"):
             np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-7)
+    endless, theirs = simple.predict(horizon=None), quietly(model.survival.predict, horizon=None)
+    np.testing.assert_allclose(endless["expected_lifetime"], theirs["expected_lifetime"], rtol=1e-7)
 
 
 def test_predictions_are_geometric_sums():
@@ -53,7 +56,14 @@ def test_predictions_are_geometric_sums():
     stay = 1 - 2 / 21
     table = fit.predict(horizon="3 months")
     assert table.index.tolist() == ["q", "s", "t"]
-    assert list(table.columns) == ["p_retained", "expected_revenue", "historic_revenue", "clv", "channel"]
+    assert list(table.columns) == [
+        "p_retained",
+        "expected_lifetime",
+        "expected_revenue",
+        "historic_revenue",
+        "clv",
+        "channel",
+    ]
     np.testing.assert_allclose(table["p_retained"], stay**3)
     np.testing.assert_allclose(table["expected_revenue"], np.array([20, 30, 10]) * (stay + stay**2 + stay**3))
     assert table["historic_revenue"].tolist() == [120, 270, 70]
@@ -136,6 +146,28 @@ def test_weights_count_as_customers():
 def test_contracts_that_cannot_be_valued_are_refused(frame, sentence):
     with pytest.raises(clv.DataError, match=sentence):
         SimpleCLV().fit(months(frame))
+
+
+def test_figures_of_one_cause_say_what_they_assume():
+    causes = months(FRAME.assign(cause=["left", None, "died", None, None]))
+    with pytest.warns(clv.AssumptionWarning, match="SimpleCLV is fitted to the endings by left"):
+        fit = SimpleCLV().fit(causes.for_cause("left"))
+    assert fit.figures.churn_rate == pytest.approx(1 / 20)  # who died was at risk of leaving at one renewal
+
+
+def test_contracts_are_compared_as_shops_are():
+    frame = FRAME.assign(renewals=[3, 5, 2, 8, 6])
+    data = months(frame)
+    holdout = pd.DataFrame(
+        {"retained": [1, 0, 1], "lifetime": [3.0, 1, 3], "revenue": [60.0, 0, 30]}, index=["q", "s", "t"]
+    )
+    models = {"simple": SimpleCLV(), "geometric": ContractualCLV(ShiftedGeometric())}
+    tables = {name: quietly(quietly(model.fit, data).predict, horizon="3 months") for name, model in models.items()}
+    table = compare(tables, holdout)
+    assert table.index.get_level_values("outcome").unique().tolist() == ["retained", "lifetime", "revenue"]
+    np.testing.assert_allclose(
+        table.xs("simple", level="model")["predicted"], table.xs("geometric", level="model")["predicted"], rtol=1e-7
+    )
 
 
 def test_what_belongs_to_the_other_kind_is_refused(cdnow):
