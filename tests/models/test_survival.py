@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 
 import mpmath
 import numpy as np
@@ -330,12 +331,9 @@ def contracts(**columns):
     ("model", "columns", "sentence"),
     [
         (SBG, {"event": 0}, "none of 5 contracts has ended: there is no churn to learn"),
-        (SBG, {"renewals": 3, "event": 1}, "all 5 endings are at 3: they do not tell how churn changes with tenure"),
-        (
-            BdW,
-            {"renewals": [4, 2, 2, 9, 3], "event": [0, 1, 1, 0, 0]},
-            "all 2 endings are at 2: .* which BdW",
-        ),
+        (SBG, {"renewals": 3, "event": 1}, "all 5 endings are at 3, and nobody is seen longer: they do not tell how"),
+        (BdW, {"renewals": [2, 2, 2, 2, 1], "event": [0, 1, 1, 0, 0]}, "all 2 endings are at 2, and .* which BdW"),
+        (SBG, {"renewals": 1, "event": [1, 0, 0, 0, 0], "weight": 40.0}, "all 40 endings are at 1"),
         (
             SBG,
             {"period": ["month", "month", "month", "year", "year"]},
@@ -346,6 +344,46 @@ def contracts(**columns):
 def test_contracts_that_say_nothing_are_refused(model, columns, sentence):
     with pytest.raises(clv.DataError, match=sentence):
         model().fit(contracts(**columns))
+
+
+def test_endings_at_one_time_say_something_where_others_are_seen_longer():
+    # Nobody leaves later: churn falls with tenure. And with priors for both parameters nothing needs to be learnt.
+    seen = contracts(renewals=[2, 2, 4, 5, 9], event=[1, 1, 0, 0, 0])
+    fitted = quietly(DiscreteWeibull().fit, seen, method="map")
+    rates = fitted.hazard([2, 9])["hazard"]
+    assert rates[2] > rates[9]
+    priors = {"alpha": stats.gamma(2), "beta": stats.gamma(4)}
+    quietly(SBG(priors=priors).fit, contracts(renewals=1, event=[1, 0, 0, 0, 0]), method="laplace", seed=1)
+
+
+def test_endings_of_running_periods_cannot_be_counted():
+    frame = pd.DataFrame({"renewals": [1, 1], "event": [1, 0], "start": pd.Timestamp("2024-01-01"), "period": "year"})
+    data = clv.Durations(frame, "month", observation_end="2024-06-30")
+    with pytest.raises(clv.DataError, match="all 1 ending fall into periods that were not over when observation ended"):
+        ShiftedGeometric().fit(data)
+
+
+@pytest.mark.parametrize("model", [SBG, BdW])
+def test_customers_who_may_be_alike_are_told(model):
+    alike = simulated_contracts(ShiftedGeometric, {"theta": 0.05}, seed=2, contracts=3000)
+    with pytest.warns(clv.AssumptionWarning, match="fits hardly better than one churn rate for all customers"):
+        fitted = model().fit(alike, method="map", seed=1)
+    gain = fitted.log_likelihood - quietly(ShiftedGeometric().fit, alike).log_likelihood
+    with pytest.warns(clv.AssumptionWarning, match=f"log-likelihood {gain:+.1f} against".replace("+", r"\+")):
+        model().fit(alike, method="map", seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(model, HIGH_END[:8])
+
+
+def test_the_prior_of_sbg_does_not_mind_how_long_a_period_is():
+    # The same lifetimes in periods of two lengths, both short against them.
+    end = SBG.simulate(np.random.default_rng(4), np.zeros(400), alpha=1.0, beta=160.0)
+    seen = {"event": (end <= 480).astype(int)}
+    frames = [pd.DataFrame({"renewals": k * np.minimum(end, 480)} | seen) for k in (1, 50)]
+    shapes = [SBG().fit(clv.Durations(frame, "day"), method="map").parameters["estimate"] for frame in frames]
+    assert shapes[1]["alpha"] == pytest.approx(shapes[0]["alpha"], rel=0.05)
+    assert shapes[1]["beta"] == pytest.approx(50 * shapes[0]["beta"], rel=0.05)
 
 
 def test_one_parameter_can_be_learnt_from_one_renewal():

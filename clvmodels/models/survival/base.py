@@ -66,19 +66,22 @@ def _all_from_the_start(entry: Any) -> bool:
     return isinstance(entry, np.ndarray) and not entry.any()
 
 
-def check_endings(ends: NDArray, data: Durations, model: str, parameters: int) -> None:
-    """Refuse data that say nothing of when customers leave."""
-    if not len(ends):
+def check_endings(columns: tuple[NDArray, ...], data: Durations, model: str, *, shape: bool) -> None:
+    """Refuse data that say nothing of when customers leave or, to a model that has a `shape`, how that changes."""
+    t, event, _ = columns
+    ended = event == 1
+    if not ended.any():
+        within = (data.table["event"] == 1).to_numpy()
+        if within.any():
+            told = f"all {counted(int(within.sum()), 'ending')} fall into periods that were not over when observation"
+            raise DataError(f"{told} ended, which {model} cannot count; use a model of duration such as Weibull")
         raise DataError(f"none of {counted(data.number, 'contract')} has ended: there is no churn to learn")
-    if parameters > 1 and (ends == ends[0]).all():
-        told = (
-            f"all {len(ends):,} endings are at {ends[0]:g}: they do"
-            if len(ends) > 1
-            else "there is one ending: it does"
-        )
+    if shape and (t <= t[ended].min()).all():
+        number = float(ended.sum() if data.weights is None else data.weights[ended].sum())
         raise DataError(
-            f"{told} not tell how churn changes with tenure, which {model} would have to learn; ShiftedGeometric and "
-            "Exponential have one parameter"
+            f"all {number:,.10g} endings are at {t[ended][0]:g}, and nobody is seen longer: they do not tell how "
+            f"churn changes with tenure, which {model} would have to learn; ShiftedGeometric and Exponential have one "
+            "parameter"
         )
 
 
@@ -249,13 +252,18 @@ class SurvivalModel(Model):
     def endings(self, data: Any) -> tuple[NDArray[np.float64], ...]:
         """As `arrays`, of data that say when customers leave."""
         t, event, entry = self.arrays(data)
-        check_endings(t[event == 1], data, type(self).__name__, len(self.params))
+        free = [param for param in self.params if param.name not in self.priors]
+        check_endings((t, event, entry), data, type(self).__name__, shape=len(self.params) > 1 and bool(free))
         warn_of_cause(data, type(self).__name__)
         return t, event, entry
 
     def scales(self, rows: Rows) -> dict[str, float]:
-        """Mean tenure."""
-        return {"time": float(np.average(rows.columns[0], weights=rows.weights))}
+        """Mean tenure, and renewals that came up for each contract that ended."""
+        t, event, entry = rows.columns[:3]
+        return {
+            "time": float(np.average(t, weights=rows.weights)),
+            "renewals": float((t - entry) @ rows.weights / (event @ rows.weights)),
+        }
 
     # Formulas that follow
 

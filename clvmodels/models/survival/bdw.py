@@ -9,14 +9,21 @@ Dependence, Journal of Interactive Marketing 43, 1-16.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
+from clvmodels.errors import AssumptionWarning
+from clvmodels.models.base import Fit, Method
 from clvmodels.models.survival.base import SurvivalModel
 from clvmodels.ops import log_beta_ratio
 from clvmodels.params import Param
+
+# Gain in log-likelihood over one churn rate that chance alone reaches once in ten (chi-square, by parameters).
+_LIKELY = {2: 1.35, 3: 2.3}
 
 
 class BdW(SurvivalModel):
@@ -39,9 +46,13 @@ class BdW(SurvivalModel):
     clock = "renewals"
     params = (
         Param("gamma", "first shape of the probabilities of leaving at the first renewal"),
-        Param("delta", "second shape of them; their mean is gamma / (gamma + delta)"),
+        Param("delta", "second shape of them; their mean is gamma / (gamma + delta)", carries="renewals"),
         Param("c", "change with tenure: above 1 a customer leaves more easily with time, below 1 less"),
     )
+
+    def fit(self, data: Any, method: Method = "ml", seed: int | None = None, *, draws: int = 1000) -> Fit:
+        """Estimate the parameters, as `Model.fit`; says where one churn rate for all customers fits as well."""
+        return told_apart(super().fit(data, method, seed, draws=draws))
 
     @staticmethod
     def log_survival(t: Any, *, gamma: Any, delta: Any, c: Any) -> Any:
@@ -83,3 +94,21 @@ def renewal_of_leaving(
         further = rng.standard_exponential(shape) / -np.log1p(-theta)
     with np.errstate(over="ignore"):
         return np.maximum(np.ceil((come + further) ** (1 / np.asarray(c))), tenure + 1)
+
+
+def told_apart(fit: Fit) -> Fit:
+    """The fit, after saying so if the data do not tell its customers, who differ, from customers who are all alike."""
+    t, event, entry = fit.rows.columns  # type: ignore[union-attr]
+    weights = fit.rows.weights  # type: ignore[union-attr]
+    endings, renewals = event @ weights, (t - entry) @ weights
+    alike = special.xlogy(endings, endings / renewals) + special.xlogy(renewals - endings, 1 - endings / renewals)
+    gain, name = fit.log_likelihood - alike, type(fit.model).__name__
+    if gain < _LIKELY[len(fit.model.params)] and not fit.optimum.problems:  # which say that it is flat
+        warnings.warn(
+            f"{name} fits hardly better than one churn rate for all customers (log-likelihood {gain:+.1f} against "
+            "ShiftedGeometric): the data do not tell that customers differ, and if they do not, far horizons and their "
+            "intervals come out too high; compare with ShiftedGeometric",
+            AssumptionWarning,
+            stacklevel=3,
+        )
+    return fit

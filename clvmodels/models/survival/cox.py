@@ -367,7 +367,7 @@ class Cox(Specification):
         seed = check_how(name, method, seed, draws)
         columns = data.clock_columns(self.clock)
         time, event, entry = columns
-        check_endings(time[event == 1], data, name, 1)
+        check_endings(columns, data, name, shape=False)
         warn_of_cause(data, name)
         weight = np.ones(len(data)) if data.weights is None else data.weights
         matrix = Design.of(self.covariates, data.table, weight)

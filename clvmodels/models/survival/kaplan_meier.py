@@ -228,7 +228,7 @@ class KaplanMeier(Specification):
         clock = data.on_clock(self.clock, name)
         columns = data.clock_columns(clock)
         time, event, entry = columns
-        check_endings(time[event == 1], data, name, 1)
+        check_endings(columns, data, name, shape=False)
         warn_of_cause(data, name)
         risk = RiskTable.of(time, event, entry, data.weights)
         if len(gone := risk.emptied()):

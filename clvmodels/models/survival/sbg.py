@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from clvmodels.models.base import Fit, Method
 from clvmodels.models.survival.base import SurvivalModel
-from clvmodels.models.survival.bdw import renewal_of_leaving
+from clvmodels.models.survival.bdw import renewal_of_leaving, told_apart
 from clvmodels.ops import log1p, log_beta_ratio
 from clvmodels.params import Param
 
@@ -39,8 +40,12 @@ class SBG(SurvivalModel):
     clock = "renewals"
     params = (
         Param("alpha", "first shape of the churn probabilities; their mean is alpha / (alpha + beta)"),
-        Param("beta", "second shape of the churn probabilities"),
+        Param("beta", "second shape of the churn probabilities", carries="renewals"),
     )
+
+    def fit(self, data: Any, method: Method = "ml", seed: int | None = None, *, draws: int = 1000) -> Fit:
+        """Estimate the parameters, as `Model.fit`; says where one churn rate for all customers fits as well."""
+        return told_apart(super().fit(data, method, seed, draws=draws))
 
     @staticmethod
     def log_survival(t: Any, *, alpha: Any, beta: Any) -> Any:
