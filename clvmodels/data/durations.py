@@ -42,6 +42,8 @@ class Durations(Customers):
         The contract records up to `observation_end`.
     attributes : tuple of str
         Columns of `table` that describe the customer; predictions carry them, and covariates may be among them.
+    only_cause : str, optional
+        Set by `for_cause`: endings of other causes, whose `event` is 0, keep their `cause`.
 
     Raises
     ------
@@ -54,6 +56,8 @@ class Durations(Customers):
     >>> Durations(frame, unit="month")
     Durations of 2 contracts in months: 1 ended
     """
+
+    only_cause: str | None = None
 
     own_columns: ClassVar = schema.DURATIONS
     called: ClassVar = "the durations"
@@ -80,6 +84,9 @@ class Durations(Customers):
         table = table.astype({name: kinds[name] for name in present if table[name].dtype != kinds[name]})
         own = [name for name in schema.DURATIONS if name in table.columns]
         self._settle(table[[*own, *table.columns.drop(own)]])
+        if "cause" in table.columns and self.only_cause is None:
+            there = (table["event"] == 0) & table["cause"].notna()
+            schema.refuse(table, there.to_numpy(), "a contract that has not ended has no cause; leave it empty for")
 
     @classmethod
     def from_survivors(cls, survivors: Any, unit: str = "year") -> Self:
@@ -160,16 +167,9 @@ class Durations(Customers):
     @property
     def ended_otherwise(self) -> NDArray[np.bool_]:
         """Contracts that ended by another cause than that of `for_cause`, (N,)."""
-        if "cause" not in self.table.columns:
+        if self.only_cause is None:
             return np.zeros(len(self), bool)
         return (self.table["event"] == 0).to_numpy() & self.table["cause"].notna().to_numpy()
-
-    @property
-    def only_cause(self) -> str | None:
-        """The cause of `for_cause`; None where endings of every cause are endings."""
-        if not self.ended_otherwise.any():
-            return None
-        return ", ".join(map(str, self.table.loc[self.table["event"] == 1, "cause"].dropna().unique()))
 
     def select(self, **values: Any) -> Durations:
         """The contracts with this value in a column, such as ``select(period="month")``."""
@@ -200,7 +200,7 @@ class Durations(Customers):
         table = self.table.assign(event=here.astype(int), cause=np.where(unnamed, MISSING, named))
         if "renewals" in table.columns:  # the periods paid are one more than the renewals completed
             table["renewals"] -= otherwise
-        return replace(self, table=table)
+        return replace(self, table=table, only_cause=str(cause) if otherwise.any() else None)
 
     def clock_columns(self, clock: Clock) -> tuple[NDArray[np.float64], ...]:
         """Tenure, event and entry of each contract on a clock, each (N,): what a likelihood is made of.

@@ -80,3 +80,11 @@ def test_predictions_of_one_cause_say_so(data):
     assert any(told in note for note in fit.predict(horizon=3).attrs["notes"])
     whole = clv.Exponential().fit(data, seed=1).predict(horizon=3)
     assert not any("abolished" in note for note in whole.attrs["notes"])
+
+
+def test_a_cause_of_who_is_still_there_is_refused():
+    frame = pd.DataFrame({"duration": [1.0, 2, 3], "event": [1, 0, 0], "cause": ["price", "active", None]})
+    with pytest.raises(
+        clv.DataError, match="a contract that has not ended has no cause; leave it empty for 1 customer: b"
+    ):
+        clv.Durations(frame.set_axis(["a", "b", "c"]), "month")
