@@ -33,7 +33,7 @@ from clvmodels.models.survival.sbg import SBG
 from clvmodels.models.survival.weibull import Weibull
 from clvmodels.persistence import checked_model_path, load
 from clvmodels.persistence import save as save_fit
-from clvmodels.time import Horizon, horizon_days, oldest_day
+from clvmodels.time import Horizon, horizon_days, oldest_day, period, renewal_days
 from clvmodels.value.contractual import ContractualCLV, ContractualCLVFit
 from clvmodels.value.margin import Margin, margin_attribute, margins
 from clvmodels.value.simple import SimpleCLV
@@ -117,9 +117,8 @@ def demo_records() -> pd.DataFrame:
     """The published table of 1,000 customers as contract records: those left after each of 12 years."""
     survivors = datasets.retention(DEMO_SEGMENT).to_numpy()
     years = np.repeat(np.arange(1, len(survivors)), -np.diff(survivors))
-    start = np.datetime64(DEMO_START)
-    end = (start.astype("datetime64[Y]") + years).astype("datetime64[D]")
-    open_end = np.full(survivors[-1], np.datetime64("NaT"), end.dtype)
+    end = renewal_days(DEMO_START, period("year"), years)
+    open_end = np.full(survivors[-1], np.datetime64("NaT", "D"))
     return pd.DataFrame(
         {
             "customer_id": np.arange(1, survivors[0] + 1),

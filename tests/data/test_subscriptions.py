@@ -471,7 +471,7 @@ OPTIONS = {"renews": "renews", "value": "price", "period": "term", "attributes":
 COMPARED = ["duration", "renewals", "event", "entry", "entry_renewals", "value", "contract", "historic_revenue"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     rows=RECORDS, until=st.integers(0, 600), grace=st.integers(0, 40), since=st.one_of(st.none(), st.integers(0, 500))
 )
@@ -492,7 +492,7 @@ def test_contracts_equal_a_loop_over_customers(rows, until, grace, since):
     quietly(made.audit, until=day(until))  # never raises
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=RECORDS, later=RECORDS, cutoff=st.integers(0, 400), horizon=st.integers(1, 150), data=st.data())
 def test_nothing_later_than_the_cutoff_is_in_the_calibration(rows, later, cutoff, horizon, data):
     rows = [("d", 0, None, None, 5, "month", "x"), *rows]

@@ -100,9 +100,9 @@ def test_rows_do_not_depend_on_their_neighbours(table):
 @pytest.mark.parametrize(
     "formula",
     [
-        "__import__('os').system('touch /tmp/owned')",
-        "log(__import__('os').system('touch /tmp/owned'))",
-        "{__import__('os').system('touch /tmp/owned')}",
+        "__import__('os').system('touch owned')",
+        "log(__import__('os').system('touch owned'))",
+        "{__import__('os').system('touch owned')}",
         "I(price.__class__)",
         "log(price.values)",
         "(lambda: 1)()",

@@ -70,7 +70,8 @@ class Partial:
                 "Cox needs the package lifelines, which is not installed: pip install 'clvmodels[survival]'"
             ) from None
         frame = pd.DataFrame(x, columns=list(names)).assign(**{"(time)": time, "(event)": event, "(weight)": weight})
-        more = {}
+        # lifelines' own choice, made for some thousands of rows, takes them one by one where there are very many.
+        more: dict[str, Any] = {"batch_mode": True} if len(np.unique(time)) < len(time) / 2 else {}
         if (entry > 0).any():
             frame["(entry)"], more["entry_col"] = entry, "(entry)"
         if stratum is not None:
