@@ -245,7 +245,7 @@ class ContractualCLVFit:
 
     def plot(self, kind: str = "survival", ax: Axes | None = None) -> Axes:
         """One of the pictures of the survival model."""
-        return self.survival.plot(kind, ax)
+        return self.survival.plot(kind, ax=ax)
 
     def _customers(self, data: Durations | None) -> Durations:
         return given_or_training(data, self.data, checked_durations)

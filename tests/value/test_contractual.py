@@ -75,7 +75,7 @@ def shop():
             "channel": rng.choice(["app", "web"], 1000),
         }
     )
-    return clv.Durations(table, "month", observation_end=END, attributes=["channel"])
+    return clv.Durations(table.rename_axis("id"), "month", observation_end=END, attributes=["channel"])
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +285,17 @@ def test_a_horizon_is_the_next_year_and_the_one_after_it_of_those_who_stay(shop)
     np.testing.assert_allclose(both["clv"], year["clv"] + days * year["p_retained"] * after["clv"], rtol=1e-12)
     revenue = year["expected_revenue"] + year["p_retained"] * after["expected_revenue"]
     np.testing.assert_allclose(both["expected_revenue"], revenue, rtol=1e-12)
+
+
+def test_a_table_is_exported_and_the_picture_is_that_of_the_survival_model(fits, shop, tmp_path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    table = fits["ml"].predict(horizon="1 year", interval=0.9, margin={"channel": {"app": 0.3, "web": 0.4}})
+    written = clv.export(table, tmp_path / "contracts.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(written).set_index("id"), table)
+    assert fits["ml"].plot("survival").get_title()
+    assert quietly(ContractualCLV(KaplanMeier()).fit, shop, seed=1).plot().get_title()
 
 
 def test_margin_scales_and_prices_scale(fits, shop):
