@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from clvmodels.data.durations import ENTRY, Clock, Durations, checked_durations
 from clvmodels.discounting import integral_to_infinity, sum_of_terms
 from clvmodels.draws import check_interval, summarise
-from clvmodels.errors import AssumptionWarning, DataError, counted, examples
+from clvmodels.errors import AssumptionWarning, DataError, DataWarning, counted, examples
 from clvmodels.models.base import Fit, Model, Rows, check_kind
 from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.ops import log1mexp, maximum, where
@@ -67,7 +67,17 @@ def _all_from_the_start(entry: Any) -> bool:
 
 
 def check_endings(ends: NDArray, data: Durations, model: str, parameters: int) -> None:
-    """Refuse data that say nothing of when customers leave."""
+    """Refuse data that say nothing of when customers leave, and say where they say little of what was seen."""
+    seen = int((data.table["event"] == 1).sum())
+    if len(ends) < seen / 2:
+        told = (
+            f"{len(ends) or 'none'} of {counted(seen, 'ending')} can be counted in renewals: contracts end within "
+            "periods, and a period counts only where it was observed whole; observe longer (since=, until=), or use a "
+            "model of time, such as Weibull"
+        )
+        if not len(ends):
+            raise DataError(told)
+        warnings.warn(told, DataWarning, stacklevel=3)
     if not len(ends):
         raise DataError(f"none of {counted(data.number, 'contract')} has ended: there is no churn to learn")
     if parameters > 1 and (ends == ends[0]).all():
