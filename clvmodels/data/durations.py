@@ -296,7 +296,7 @@ class Durations(Customers):
         Parameters
         ----------
         clock : {"duration", "renewals"}, optional
-            The column that is the tenure; `duration` where there are both.
+            The column that is the tenure; if not given, as of `KaplanMeier`.
 
         Returns
         -------
@@ -325,14 +325,20 @@ class Durations(Customers):
         return pd.DataFrame(incidence, pd.Index(times, name=clock), pd.Index(labels, name="cause"))
 
     def on_clock(self, clock: Clock | None, who: str) -> Clock:
-        """The clock that was asked for; where none was, `duration` if the contracts have it, else `renewals`.
+        """The clock that was asked for, or else the one that the endings fit.
+
+        That is `renewals` where they are counted, contracts have one period, and most endings are on renewal days;
+        else `duration` where the contracts have it.
 
         Raises
         ------
         DataError
             If the contracts do not have it, or contracts of different periods would be pooled on the clock of renewals.
         """
-        clock = clock or ("duration" if "duration" in self.table.columns else "renewals")
+        if clock is None:
+            both = {"duration", "renewals"} <= set(self.table.columns)
+            at_renewals = both and len(self.periods) == 1 and self.ends_on_renewal_days > AT_RENEWALS
+            clock = "duration" if "duration" in self.table.columns and not at_renewals else "renewals"
         if clock not in ENTRY:
             raise ValueError(f"clock must be 'duration' or 'renewals'; got {clock!r}")
         if clock not in self.table.columns:
