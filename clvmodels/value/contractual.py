@@ -394,7 +394,7 @@ def _warn_of_clock(data: Durations, clock: Clock) -> None:
         return
     warnings.warn(
         f"{share:.0%} of {ended:,} endings are on a renewal day of the contract, give or take a day, and the model's "
-        f"clock is {clock}, by which revenue can be far off: {told}",
+        f"clock is {clock}, which can put revenue far off: {told}",
         AssumptionWarning,
         stacklevel=3,
     )
