@@ -101,7 +101,7 @@ SEGMENTS_SHOWN = 10
 _NAMES = (
     "customer|date|value|date_format|bad_rows|refunds|acquired|first_seen_after|where|currency|decimal|thousands|"
     "encoding|until|unit|horizon|discount_rate|method|model|save|max_age|overwrite|"
-    "start|end|renews|value_per|period|grace|cause|returns|since|survival|timing"
+    "start|end|renews|inclusive_ends|value_per|period|grace|cause|returns|since|survival|timing"
 )
 _OPTION = re.compile(rf"(?<![^\s(])({_NAMES})=(?:True\b)?(?=([\"'\w])?)")
 _CURRENCY = re.compile(r"(?<!\S)currency=\((\S.*?), (\S.*?)\)")

@@ -49,6 +49,10 @@ End = Annotated[
 Renews = Annotated[
     str | None, typer.Option(help="Column with the day until which a customer has paid.", metavar="COLUMN")
 ]
+InclusiveEnds = Annotated[
+    bool | None,
+    typer.Option("--inclusive-ends/--exclusive-ends", help="The end is the last day with access, or the day after."),
+]
 Value = Annotated[str | None, typer.Option(help="Column with the price.", metavar="COLUMN")]
 ValuePer = Annotated[
     str | None,
@@ -132,6 +136,7 @@ def audit(
     start: Start,
     end: End = None,
     renews: Renews = None,
+    inclusive_ends: InclusiveEnds = None,
     value: Value = None,
     value_per: ValuePer = None,
     period: Period = None,
@@ -165,6 +170,7 @@ def audit(
             start=start,
             end=end,
             renews=renews,
+            inclusive_ends=inclusive_ends,
             value_per=value_per,
             period=period,
             grace=grace,
@@ -188,6 +194,7 @@ def predict(
     start: Start = None,
     end: End = None,
     renews: Renews = None,
+    inclusive_ends: InclusiveEnds = None,
     value: Value = None,
     value_per: ValuePer = None,
     period: Period = None,
@@ -272,6 +279,7 @@ def predict(
             start=start,
             end=end,
             renews=renews,
+            inclusive_ends=inclusive_ends,
             value_per=value_per,
             period=period,
             grace=grace,

@@ -77,6 +77,7 @@ class RecordOptions(TypedDict, total=False):
     start: str | None
     end: str | None
     renews: str | None
+    inclusive_ends: bool | None
     value_per: str | None
     period: str | None
     grace: str | None

@@ -157,6 +157,33 @@ def renewals_until(start: Any, period: Period, day: Any) -> np.ndarray:
     return k - (renewal_days(first, period, k) > until)
 
 
+def renewal_distance(start: Any, period: Period, day: Any) -> np.ndarray:
+    """Days from the nearest renewal day of a contract to a day: negative where the day comes first.
+
+    The start is no renewal day.
+
+    Parameters
+    ----------
+    start, day : array_like of datetime64
+        Broadcast against each other.
+    period : Period
+
+    Returns
+    -------
+    ndarray of int
+
+    Examples
+    --------
+    >>> renewal_distance("2023-01-31", period("month"), np.array(["2023-02-02", "2023-02-27", "2023-03-01"], "M8[D]"))
+    array([-26,  -1,   1])
+    """
+    day = np.asarray(day, "datetime64[D]")
+    k = np.maximum(renewals_until(start, period, day), 0)
+    since = (day - renewal_days(start, period, k)).astype(np.int64)
+    to = (renewal_days(start, period, k + 1) - day).astype(np.int64)
+    return np.where((k > 0) & (since <= to), since, -to)
+
+
 def day(date: object, name: str) -> pd.Timestamp:
     """A calendar day from a date, a timestamp or an ISO text; `name` is what the error calls it.
 

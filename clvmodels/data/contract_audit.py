@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from clvmodels.data import numbers, parsing
 from clvmodels.data.audit import BUDDHIST, ENOUGH, Audit, date_faults, oddity, row
 from clvmodels.data.choice import wanted
 from clvmodels.data.contracts import Contracts, Fields, Records, Status, renewals_until
+from clvmodels.data.durations import AT_RENEWALS, ON_ANY_DAY, renewal_day_share
 from clvmodels.errors import brief, counted
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ _EXITS = 50
 
 # So many exits are missing where none is seen, so that chance is no explanation (exp(-5) is below 1 %).
 _MISSED = 5
+
+# Most of fewer ends may be chance.
+_MOST = 20
 
 # Causes that are named.
 _CAUSES = 6
@@ -110,6 +115,7 @@ def audited(
             *_choices(reader, fields, len(records)),
             *_record_checks(records, contracts, fields, until_given),
             *_contract_checks(contracts, kept, fields, returns, grace),
+            _last_days(contracts),
             _observed_to(kept, until_given),
             _survivors_only(kept),
             _enough(kept),
@@ -134,6 +140,15 @@ def _facts(records: Records, kept: Contracts, until_given: bool) -> Iterator[dic
     for period, count in zip(periods, counts, strict=True) if len(periods) > 1 else ():
         remark = "models that count renewals take contracts of one period: durations.select(period=)"
         yield row(f"by the {kept.records.periods[period]}", "note", count, remark, of=number)
+    ended = kept.only(kept.event)
+    distance, lengths = ended.from_renewal_day, ended.period_days
+    if not math.isnan(share := renewal_day_share(distance, lengths)):
+        remark = "give or take a day"
+        if share > AT_RENEWALS:
+            remark += ": a model of renewals fits, such as SBG"
+        elif share < ON_ANY_DAY:
+            remark += ": contracts end on any day, and a model of time fits, such as Weibull"
+        yield row("ends on renewal days", "note", round(share * len(ended)), remark) | {"share": share}
     if number:
         first, days = kept.start.min(), (kept.until - kept.start.min()).astype(int)
         why = "" if until_given else ", the last start or end that is not in the future"
@@ -230,6 +245,22 @@ def _contract_checks(
     for i, name in enumerate(fields.attributes):
         differ = kept.attribute(i)[1]
         yield some(f"conflicting {name}", "note", differ, "contracts with several values; the earliest counts")
+
+
+def _last_days(contracts: Contracts) -> dict[str, Any]:
+    """Whether ends seem to be the last day with access, and not the day after."""
+    check, ended, again = "inclusive ends", contracts.only(contracts.event), contracts.number > 1
+    # Of a period of three days a third of all ends would be found by chance.
+    day_before = (ended.from_renewal_day == -1) & (ended.period_days > 3.5)
+    gaps = (contracts.start[again] - contracts.last[np.flatnonzero(again) - 1]).astype(int)
+    remark = "; say inclusive_ends=True if the end is the last day with access"
+    if len(gaps) and np.median(gaps) == 1:
+        count, remark = (gaps == 1).sum(), f"returns one day after an end{remark}"
+        return row(check, "warning", count, remark, of=len(gaps))
+    if len(ended) >= _MOST and day_before.mean() > 0.5:
+        remark = f"of the ends are on the day before a renewal day{remark}"
+        return row(check, "warning", day_before.sum(), remark, of=len(ended))
+    return row(check, "ok", 0, "")
 
 
 def _observed_to(kept: Contracts, until_given: bool) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class Fields(Columns):
     start: str
     end: str | None
     renews: str | None
+    inclusive_ends: bool
     value: str | None
     period: time.Period | str
     value_per: time.Period | str
@@ -210,6 +211,8 @@ def read_records(reader: Reader, fields: Fields) -> Records:
     status = np.full(size, Status.USED, np.uint8)
     for fault, found in faults.items():
         status[found] = fault
+    if fields.inclusive_ends:  # what is the last day in the records is the first day without access here
+        end, renews = (np.minimum(each + _ONE, OPEN) for each in (end, renews))
     unread[Status.NO_PERIOD] = column("period" if isinstance(fields.period, str) else "value_per")
     if isinstance(fields.period, str) and isinstance(fields.value_per, str):
         unread[Status.NO_PERIOD] = pc.if_else(pa.array(period < 0), column("period"), column("value_per"))
@@ -318,6 +321,20 @@ class Contracts:
         days = (self.last - self.start).astype(np.float64)
         days[self.event & (days == 0)] = 0.5
         return days
+
+    @property
+    def period_days(self) -> NDArray[np.float64]:
+        """Mean length of a period (N,)."""
+        return np.array([period.days for period in self.records.periods])[self.period]
+
+    @property
+    def from_renewal_day(self) -> Integers:
+        """Days from the nearest renewal day to the last day (N,): negative where that comes first."""
+        found = np.zeros(len(self), np.int64)
+        for place, period in enumerate(self.records.periods):
+            here = self.period == place
+            found[here] = time.renewal_distance(self.start[here], period, self.last[here])
+        return found
 
     @property
     def ids(self) -> pd.Index:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -17,6 +17,12 @@ from clvmodels.product_limit import cumulative_incidence
 
 Clock = Literal["duration", "renewals"]
 ENTRY: dict[Clock, str] = {"duration": "entry", "renewals": "entry_renewals"}
+# Contracts end at renewals where so many endings are on renewal days, and on any day where so few are.
+AT_RENEWALS, ON_ANY_DAY = 0.6, 0.4
+# With a smaller share of endings within periods, churn is wrong by less than that share if the period that runs when
+# observation begins is counted; leaving it out would cost all contracts up to a period.
+_STRAY = 0.01
+
 NO_CAUSES = "the durations have no causes; name their column in Subscriptions(cause=)"
 
 
@@ -159,6 +165,18 @@ class Durations(Customers):
         return np.asarray(self.table["period"].map(days).to_numpy(float) / time.unit_days(self.unit))
 
     @property
+    def ends_on_renewal_days(self) -> float:
+        """The share of endings that fall on a renewal day, give or take a day; NaN where it is not known.
+
+        It is not known without `start` and `duration`, and says nothing of a period of up to three days. A period
+        shorter than ten days is to be met to the day.
+        """
+        distance, weights = self._from_renewal_day(), self.weights
+        known = np.isfinite(distance)
+        days = self.period_lengths[known] * time.unit_days(self.unit)
+        return renewal_day_share(distance[known], days, None if weights is None else weights[known])
+
+    @property
     def active(self) -> Durations:
         """The contracts that have not ended."""
         there = (self.table["event"].to_numpy() == 0) & ~self.ended_otherwise
@@ -208,16 +226,65 @@ class Durations(Customers):
         Of a contract that ended within a period that was not over yet when observation ended, the renewals completed
         count, and its end does not: of those who have stayed in such a period it is not known whether they renew, and
         endings alone would make churn too high.
+
+        Where contracts end within periods, the period that ran when observation began (`observation_start`) is left out
+        whole: who had left in it by then is not here, and who stayed would make churn too low. A contract of which
+        nothing else was seen has its entry at its tenure and no end, which adds nothing to a likelihood.
         """
         t, event, entry = (self.table[name].to_numpy(float) for name in (clock, "event", ENTRY[clock]))
-        if clock == "renewals" and "start" in self.table.columns and self.observation_end is not None:
-            starts = self.table["start"].to_numpy("datetime64[D]")
-            running, end = event == 1, np.datetime64(self.observation_end, "D")
-            for text in self.periods:
-                here = (self.table["period"] == text).to_numpy() if "period" in self.table.columns else slice(None)
-                running[here] &= time.renewal_days(starts[here], time.period(text), t[here]) > end
+        if clock == "duration" or "start" not in self.table.columns:
+            return t, event, entry
+        if self.observation_end is not None:
+            running = (event == 1) & (self._renewal_days(t) > np.datetime64(self.observation_end, "D"))
             t, event = t - running, event * ~running
+        if self._left_out.any():
+            entry = entry + self._left_out
+            unseen = t - event < entry
+            t, event = t - event * unseen, event * ~unseen
+            entry = np.minimum(entry, t)
         return t, event, entry
+
+    @property
+    def _left_out(self) -> NDArray[np.bool_]:
+        """Contracts of which the period that ran when observation began is left out, (N,)."""
+        none = np.zeros(len(self), bool)
+        if self.observation_start is None:
+            return none
+        distance = self._from_renewal_day()
+        known = np.isfinite(distance)
+        if not known.any() or np.average(distance[known] != 0) <= _STRAY:
+            return none
+        before = np.datetime64(self.observation_start, "D") - np.timedelta64(1, "D")
+        entry = self.table["entry_renewals"].to_numpy()
+        # The period in which the contract was then is the one that its entry speaks of, and began earlier.
+        return np.asarray((self._renewal_days(entry) < before) & (self._renewal_days(entry + 1) > before))
+
+    def _renewal_days(self, k: NDArray) -> NDArray[np.datetime64]:
+        """The day of each contract's k-th renewal, (N,)."""
+        starts = self.table["start"].to_numpy("datetime64[D]")
+        days = np.empty(len(self), "datetime64[D]")
+        for here, period in self._by_period():
+            days[here] = time.renewal_days(starts[here], period, k[here])
+        return days
+
+    def _from_renewal_day(self) -> NDArray[np.float64]:
+        """Days from the nearest renewal day to the end of each contract, (N,); NaN where not known."""
+        distance = np.full(len(self), np.nan)
+        if not {"start", "duration"} <= set(self.table.columns):
+            return distance
+        starts, duration = self.table["start"].to_numpy("datetime64[D]"), self.table["duration"].to_numpy()
+        ends = starts + np.floor(duration * time.unit_days(self.unit) + 0.25).astype("timedelta64[D]")
+        for here, period in self._by_period():
+            distance[here] = time.renewal_distance(starts[here], period, ends[here])
+        periods = duration / self.period_lengths  # a ready frame may count whole ones
+        distance[(periods >= 1) & (np.abs(periods - np.round(periods)) < 1e-9)] = 0
+        return np.where((self.table["event"] == 1) & ~np.isnat(starts), distance, np.nan)
+
+    def _by_period(self) -> Iterator[tuple[NDArray[np.bool_], time.Period]]:
+        """Which contracts have each period."""
+        for text in self.periods:
+            named = "period" in self.table.columns
+            yield (self.table["period"] == text).to_numpy() if named else np.ones(len(self), bool), time.period(text)
 
     def cumulative_incidence(self, clock: Literal["duration", "renewals"] | None = None) -> pd.DataFrame:
         """Share of customers that each cause has taken by each tenure, by Aalen and Johansen's estimator.
@@ -229,7 +296,7 @@ class Durations(Customers):
         Parameters
         ----------
         clock : {"duration", "renewals"}, optional
-            The column that is the tenure; `duration` where there are both.
+            The column that is the tenure; if not given, as of `KaplanMeier`.
 
         Returns
         -------
@@ -258,14 +325,20 @@ class Durations(Customers):
         return pd.DataFrame(incidence, pd.Index(times, name=clock), pd.Index(labels, name="cause"))
 
     def on_clock(self, clock: Clock | None, who: str) -> Clock:
-        """The clock that was asked for; where none was, `duration` if the contracts have it, else `renewals`.
+        """The clock that was asked for, or else the one that the endings fit.
+
+        That is `renewals` where they are counted, contracts have one period, and most endings are on renewal days;
+        else `duration` where the contracts have it.
 
         Raises
         ------
         DataError
             If the contracts do not have it, or contracts of different periods would be pooled on the clock of renewals.
         """
-        clock = clock or ("duration" if "duration" in self.table.columns else "renewals")
+        if clock is None:
+            both = {"duration", "renewals"} <= set(self.table.columns)
+            at_renewals = both and len(self.periods) == 1 and self.ends_on_renewal_days > AT_RENEWALS
+            clock = "duration" if "duration" in self.table.columns and not at_renewals else "renewals"
         if clock not in ENTRY:
             raise ValueError(f"clock must be 'duration' or 'renewals'; got {clock!r}")
         if clock not in self.table.columns:
@@ -293,6 +366,29 @@ class Durations(Customers):
         ended = float(((self.table["event"] == 1) * (1.0 if self.weights is None else self.weights)).sum())
         until = f" until {self.observation_end:%Y-%m-%d}" if self.observation_end is not None else ""
         return f"Durations of {counted(self.number, 'contract')} in {self.unit}s{until}: {ended:,.10g} ended"
+
+
+def renewal_day_share(distance: NDArray, days: NDArray, weights: NDArray | None = None) -> float:
+    """The share of endings on renewal days.
+
+    Parameters
+    ----------
+    distance : ndarray, (n,)
+        Days from the nearest renewal day to each ending.
+    days : ndarray, (n,)
+        Length of its contract's period: up to three days say nothing, and up to nine are to be met to the day.
+    weights : ndarray, (n,), optional
+
+    Returns
+    -------
+    float
+        NaN where nothing is said.
+    """
+    said = days > 3.5
+    if not said.any():
+        return np.nan
+    near = np.abs(distance) <= (days > 9.5)
+    return float(np.average(near[said], weights=None if weights is None else weights[said]))
 
 
 def checked_durations(data: Any) -> Durations:

@@ -90,6 +90,8 @@ class Subscriptions:
     renews : str, optional
         Column with the day until which is paid, by who is still a customer. Where it is before the end of observation
         and no end stands beside it, nothing is known of the customer from that day on: a warning says how many.
+    inclusive_ends : bool
+        Whether `end` and `renews` are the last day with access, so that the next record begins on the day after.
     value : str, optional
         Column with the price. Of records that overlap the one counts that began last.
     value_per : str, default "month"
@@ -141,6 +143,7 @@ class Subscriptions:
         start: str,
         end: str | None = None,
         renews: str | None = None,
+        inclusive_ends: bool = False,
         value: str | None = None,
         value_per: str = "month",
         period: str = "month",
@@ -171,6 +174,7 @@ class Subscriptions:
                 start=start,
                 end=end,
                 renews=renews,
+                inclusive_ends=inclusive_ends,
                 value=value,
                 period=_period(period),
                 value_per=_period(value_per),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels.data.customers import Customers
-from clvmodels.data.durations import Durations, checked_durations
-from clvmodels.errors import DataError
+from clvmodels.data.durations import AT_RENEWALS, ON_ANY_DAY, Clock, Durations, checked_durations
+from clvmodels.errors import AssumptionWarning, DataError
 from clvmodels.models import forecast
 from clvmodels.models.base import Method, Origin, Specification, given_or_training
 from clvmodels.models.forecast import Forecast, IntervalOf
@@ -26,6 +27,10 @@ from clvmodels.value.margin import Margin, checked_margin, margin_attribute, mar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+# So many endings tell on which days contracts end.
+_TELLING = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -362,5 +367,34 @@ class ContractualCLV(Specification):
     def fit(
         self, data: Durations, method: Method = "ml", seed: int | None = None, *, draws: int = 1000
     ) -> ContractualCLVFit:
-        """Fit the survival model; method, seed and draws are passed on to it, as in `Model.fit`."""
-        return ContractualCLVFit(self, self.survival.fit(data, method=method, seed=seed, draws=draws))
+        """Fit the survival model; method, seed and draws are passed on to it, as in `Model.fit`.
+
+        Warns
+        -----
+        AssumptionWarning
+            If the model's clock is not that of the endings: payments then fall to the wrong customers.
+        """
+        fit = self.survival.fit(data, method=method, seed=seed, draws=draws)
+        _warn_of_clock(data, fit.clock)
+        return ContractualCLVFit(self, fit)
+
+
+def _warn_of_clock(data: Durations, clock: Clock) -> None:
+    """Say that contracts end at renewals and the model measures time, or the reverse."""
+    share, ended = data.ends_on_renewal_days, int((data.table["event"] == 1).sum())
+    if ended < _TELLING:
+        return
+    if clock == "duration" and share > AT_RENEWALS:
+        told = "renewals are the clock here: use a model of renewals, such as SBG, or KaplanMeier(clock='renewals')"
+        several = f"; fit each period apart, as in durations.select(period={data.periods[0]!r})"
+        told += several if len(data.periods) > 1 else ""
+    elif clock == "renewals" and share < ON_ANY_DAY:
+        told = "contracts end on any day: use a model of time, such as Weibull"
+    else:
+        return
+    warnings.warn(
+        f"{share:.0%} of {ended:,} endings are on a renewal day of the contract, give or take a day, and the model's "
+        f"clock is {clock}, which can put revenue far off: {told}",
+        AssumptionWarning,
+        stacklevel=3,
+    )

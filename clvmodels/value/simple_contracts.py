@@ -16,7 +16,7 @@ from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted, examples
 from clvmodels.models.base import Origin, given_or_training
 from clvmodels.models.forecast import described, memberships
-from clvmodels.models.survival.base import warn_of_cause
+from clvmodels.models.survival.base import check_endings, warn_of_cause
 from clvmodels.models.survival.renewals import EXACT, Renewals
 from clvmodels.time import Horizon, horizon_length, unit_days
 from clvmodels.value.contractual import prices
@@ -192,6 +192,8 @@ def churn_figures(
     warn_of_cause(data, "SimpleCLV")
     clock = _clock(data)
     tenure, ended, entry = data.clock_columns(clock)
+    if (data.table["event"] == 1).any():
+        check_endings((tenure, ended, entry), data, "SimpleCLV", shape=False)
     alike = np.ones(len(data)) if data.weights is None else data.weights
     length = 1.0 if clock == "renewals" else data.period_lengths
     at_risk = (tenure - entry) / length

@@ -171,3 +171,59 @@ def test_contracts_of_several_periods_are_counted():
     table = audit_of(*rows, period="term").table.set_index("check")
     assert table.loc[["by the month", "by the 3 months"], "count"].tolist() == [1, 2]
     assert not audit_of(*rows).table["check"].str.startswith("by the").any()
+
+
+def yearly(size=300, *, last_day=1, months=0):
+    """One record per paid year, of customers who each begin on a day of the same month; ends are the last day."""
+    rows = []
+    for i in range(size):
+        paid = 1 + i % 3  # a third leaves after one year, a third after two, a third after three
+        for year in range(2018, 2018 + paid):
+            begin = pd.Timestamp(year, 3, 1 + i % 28)
+            rows.append((str(i), begin, begin + pd.DateOffset(years=1, months=months) - pd.Timedelta(days=last_day)))
+    return pd.DataFrame(rows, columns=["id", "start", "end"])
+
+
+COLUMNS = {"customer": "id", "start": "start", "end": "end", "period": "year"}
+
+
+def test_ends_that_are_the_last_day_with_access():
+    by_last_day, by_day_after = yearly(), yearly(last_day=0)
+    contracts = Subscriptions(by_last_day, **COLUMNS, inclusive_ends=True)
+    data, same = (each.durations("year", "2023-12-31") for each in (contracts, Subscriptions(by_day_after, **COLUMNS)))
+    assert len(data) == 300
+    pd.testing.assert_frame_equal(data.table, same.table)
+    assert data.table["renewals"].tolist() == [1 + int(i) % 3 for i in data.table.index]
+    # Who has access on the last day observed is a customer on it.
+    assert contracts.durations("year", "2019-03-31").table["event"].sum() == 100
+    assert contracts.durations("year", "2019-02-28").table["event"].sum() == 0
+    assert len(Subscriptions(by_last_day, **COLUMNS).durations("year", "2023-12-31")) == len(by_last_day)
+    record = pd.DataFrame({"id": ["a"], "start": ["2023-01-01"], "end": ["2023-01-01"], "until": ["9999-12-31"]})
+    assert Subscriptions(record, **COLUMNS, inclusive_ends=True).durations("day").table["duration"].tolist() == [1]
+    endless = {**COLUMNS, "end": "until", "inclusive_ends": True}
+    assert Subscriptions(record, **endless).durations("day", "2023-12-31").table["event"].tolist() == [0]
+    paid = {**COLUMNS, "end": None, "renews": "end", "inclusive_ends": True}
+    with pytest.warns(UserWarning, match="nothing|known only until then"):
+        assert Subscriptions(record, **paid).durations("day", "2023-12-31").table["duration"].tolist() == [1]
+    backwards = record.assign(end="2022-12-31")
+    with pytest.raises(ValueError, match="end is before start"):
+        Subscriptions(backwards, **COLUMNS, inclusive_ends=True).durations("day")
+
+
+@pytest.mark.parametrize(
+    ("records", "options", "count", "remark"),
+    [
+        (yearly(), {}, 300, "returns one day after an end; say inclusive_ends=True if"),
+        (yearly().drop_duplicates("id"), {}, 300, "of the ends are on the day before a renewal day; say"),
+        (yearly().head(19).drop_duplicates("id"), {}, 0, ""),  # few
+        (yearly(), {"inclusive_ends": True}, 0, ""),
+        (yearly(last_day=0), {}, 0, ""),
+        (yearly(months=1).drop_duplicates("id"), {}, 0, ""),
+        (yearly().drop_duplicates("id"), {"period": "2 days"}, 0, ""),  # any end would do
+    ],
+)
+def test_ends_that_seem_to_be_the_last_day_are_told(records, options, count, remark):
+    table = Subscriptions(records, **(COLUMNS | options)).audit("2023-12-31").table.set_index("check")
+    found = table.loc["inclusive ends"]
+    assert (found["level"], found["count"]) == ("warning" if count else "ok", count)
+    assert remark in found["remark"]

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from clvmodels.data.durations import ENTRY, Clock, Durations, checked_durations
 from clvmodels.discounting import integral_to_infinity, sum_of_terms
 from clvmodels.draws import check_interval, summarise
-from clvmodels.errors import AssumptionWarning, DataError, counted, examples
+from clvmodels.errors import AssumptionWarning, DataError, DataWarning, counted, examples
 from clvmodels.models.base import Fit, Model, Rows, check_kind
 from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.ops import log1mexp, maximum, where
@@ -70,11 +70,17 @@ def check_endings(columns: tuple[NDArray, ...], data: Durations, model: str, *, 
     """Refuse data that say nothing of when customers leave or, to a model that has a `shape`, how that changes."""
     t, event, _ = columns
     ended = event == 1
-    if not ended.any():
-        within = (data.table["event"] == 1).to_numpy()
-        if within.any():
-            told = f"all {counted(int(within.sum()), 'ending')} fall into periods that were not over when observation"
-            raise DataError(f"{told} ended, which {model} cannot count; use a model of duration such as Weibull")
+    seen, left = int((data.table["event"] == 1).sum()), int(ended.sum())
+    if left < seen / 2:
+        told = (
+            f"{left or 'none'} of {counted(seen, 'ending')} can be counted in renewals: contracts end within periods, "
+            "and a period counts only where it was observed whole; observe longer (since=, until=), or use a model of "
+            "time, such as Weibull"
+        )
+        if not left:
+            raise DataError(told)
+        warnings.warn(told, DataWarning, stacklevel=3)
+    if not left:
         raise DataError(f"none of {counted(data.number, 'contract')} has ended: there is no churn to learn")
     if shape and (t <= t[ended].min()).all():
         number = float(ended.sum() if data.weights is None else data.weights[ended].sum())

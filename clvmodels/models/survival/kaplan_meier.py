@@ -178,7 +178,8 @@ class KaplanMeier(Specification):
     Parameters
     ----------
     clock : {"duration", "renewals"}, optional
-        What tenure is counted in; if not given, `duration` where the data have it. The fit says which it was.
+        What tenure is counted in. If not given: `renewals` where contracts have one period and most end on their
+        renewal days, else `duration` where the data have it. The fit says which it was.
 
     Examples
     --------
