@@ -265,7 +265,9 @@ class Contracts:
         Whose contract it is, and his how-manieth: 1, 2, ...
     start : ndarray of datetime64[D], (N,)
     event : ndarray of bool, (N,)
-        Whether it has ended.
+        Whether it has ended, for so long that nothing can continue it any more.
+    in_grace : ndarray of bool, (N,)
+        Whether its records are over, and another may still continue it: the customer is one until then.
     last : ndarray of datetime64[D], (N,)
         The day it ended, else the last on which the customer is known to be one.
     last_paid : ndarray of datetime64[D], (N,)
@@ -291,6 +293,7 @@ class Contracts:
     number: Integers
     start: Days
     event: NDArray[np.bool_]
+    in_grace: NDArray[np.bool_]
     last: Days
     last_paid: Days
     stale: NDArray[np.bool_]
@@ -406,8 +409,7 @@ def contracts_of(records: Records, until: np.datetime64, grace: time.Period | No
     running = _running_maximum(cover, who)
     before = np.append(_MISSING, running[:-1])[: len(row)]
     before[first] = _MISSING
-    limit = before if grace is None else np.minimum(time.renewal_days(before, grace, 1), OPEN)
-    begins = first | (start > limit)
+    begins = first | (start > _with_grace(before, grace))
     opening = np.flatnonzero(begins)
     part_of = np.cumsum(begins) - 1
     closing = np.append(opening[1:], len(row))[: len(opening)] - 1
@@ -419,13 +421,16 @@ def contracts_of(records: Records, until: np.datetime64, grace: time.Period | No
     decides = np.maximum.reduceat(places, opening) if len(row) else places
     customer, begin = who[opening], start[opening]
     number = _running_count(customer)
-    event = ~np.isnat(end[decides])
+    limit = _with_grace(longest, grace)
+    event = ~np.isnat(end[decides]) & (limit <= until)
     returned = np.append(customer[1:] == customer[:-1], False) if len(customer) else event
     event |= returned  # who came back had left
-    last = np.where(event, longest, np.minimum(longest, until))
-    stale = ~event & (longest < until)
-    paid_until = np.where(event, longest - _ONE, np.minimum(until, np.where(longest == OPEN, OPEN, longest - _ONE)))
-    last_paid = np.maximum(paid_until, begin)
+    stale = ~event & (limit < until)
+    known = event | stale
+    in_grace = ~known & (longest <= until) & (limit > longest)
+    last = np.where(known, longest, until)
+    over = known | ((longest == until) & ~in_grace)
+    last_paid = np.maximum(np.where(over, longest - _ONE, until), begin)
 
     found = Contracts(
         records=records,
@@ -437,6 +442,7 @@ def contracts_of(records: Records, until: np.datetime64, grace: time.Period | No
         number=number,
         start=begin,
         event=event,
+        in_grace=in_grace,
         last=last,
         last_paid=last_paid,
         stale=stale,
@@ -447,6 +453,11 @@ def contracts_of(records: Records, until: np.datetime64, grace: time.Period | No
         cause=np.where(event & ~np.isnat(end[decides]), row[decides], -1),
     )
     return _with_payments(found, start, cover, before) if len(row) else found
+
+
+def _with_grace(days: Days, grace: time.Period | None) -> Days:
+    """The last day on which a record may begin that continues what ended on these days."""
+    return days if grace is None else np.minimum(time.renewal_days(days, grace, 1), OPEN)
 
 
 def _with_payments(contracts: Contracts, start: Days, cover: Days, before: Days) -> Contracts:

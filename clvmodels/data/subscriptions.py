@@ -100,7 +100,9 @@ class Subscriptions:
         contract's own. Where it changes within a contract the last counts, for the whole of it.
     grace : str, default "0 days"
         Records that begin so long after the end of what came before are still the same contract; `renews` counts
-        where there is no end. What follows later is a return, and proves that the customer had left.
+        where there is no end. What follows later is a return, and proves that the customer had left. Until so long after
+        an end, at the end of observation as at that of a holdout, the customer is still one, and pays at the renewals
+        in between.
     cause : str, optional
         Column that says why a contract ended.
     attributes : sequence of str
