@@ -11,7 +11,7 @@ import dataclasses
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 OPEN = np.datetime64("9999-12-31", "D")
 _MISSING = np.datetime64("NaT", "D")
 _ONE = np.timedelta64(1, "D")
+
+Timing = Literal["start", "end"]
+
+# What all contracts have in common.
+_OF_ALL = ("records", "until", "timing")
 
 # One number for a customer and a day: days of the years 1 to 9999 take less than this.
 _DAYS, _BEFORE_1970 = 2**24, 2**20
@@ -261,6 +266,8 @@ class Contracts:
         Whether it begins before an earlier one of its contract has ended.
     until : datetime64[D]
         Last day observed: later starts and ends are not known.
+    timing : {"start", "end"}
+        When a period is paid, by who is a customer at its start.
     customer, number : ndarray of int, (N,)
         Whose contract it is, and his how-manieth: 1, 2, ...
     start : ndarray of datetime64[D], (N,)
@@ -271,7 +278,7 @@ class Contracts:
     last : ndarray of datetime64[D], (N,)
         The day it ended, else the last on which the customer is known to be one.
     last_paid : ndarray of datetime64[D], (N,)
-        The last day on which a payment that was due is known to be made.
+        The last day on which the customer is known to begin a period if one begins.
     stale : ndarray of bool, (N,)
         Whether it is known only until it was to be renewed, before `until`.
     period : ndarray of int, (N,)
@@ -279,7 +286,8 @@ class Contracts:
     price : ndarray, (N,)
         Of one period, of the record in force last.
     paid, historic_revenue : ndarray, (N,)
-        Payments so far, in this contract and in all contracts of the customer.
+        Payments until `last_paid`, or if periods are paid when they end until `until`; in this contract, and in all
+        contracts of the customer.
     cause : ndarray of int, (N,)
         The record that says why it ended; -1 where it has not.
     """
@@ -289,6 +297,7 @@ class Contracts:
     part_of: Integers
     overlaps: NDArray[np.bool_]
     until: np.datetime64
+    timing: Timing
     customer: Integers
     number: Integers
     start: Days
@@ -306,14 +315,20 @@ class Contracts:
     def __len__(self) -> int:
         return len(self.customer)
 
-    def payments_until(self, day: Any) -> Integers:
-        """How many payments fall due from the start to a day, that day included (N,)."""
+    def periods_until(self, day: Any) -> Integers:
+        """How many periods begin from the start to a day, that day included (N,)."""
         return renewals_until(self.start, self.period, self.records.periods, day) + 1
+
+    def payments_until(self, day: Any, last: Any) -> Integers:
+        """How many payments fall due by a day of who is a customer until another, both days included (N,)."""
+        if self.timing == "start":
+            return self.periods_until(np.minimum(day, last))
+        return np.minimum(self.periods_until(day) - 1, self.periods_until(last))
 
     @cached_property
     def renewals(self) -> Integers:
         """Periods paid if the contract has ended, renewals completed if it has not (N,)."""
-        return self.payments_until(self.last_paid) - ~self.event
+        return self.periods_until(self.last_paid) - ~self.event
 
     @cached_property
     def days(self) -> NDArray[np.float64]:
@@ -381,12 +396,14 @@ class Contracts:
             "part_of": place[self.part_of[kept]],
             "overlaps": self.overlaps[kept],
         }
-        columns = (field.name for field in dataclasses.fields(self) if field.name not in ("records", "until", *rows))
+        columns = (field.name for field in dataclasses.fields(self) if field.name not in (*_OF_ALL, *rows))
         parts: dict[str, Any] = {name: getattr(self, name)[chosen] for name in columns}
         return replace(self, **rows, **parts)
 
 
-def contracts_of(records: Records, until: np.datetime64, grace: time.Period | None) -> Contracts:
+def contracts_of(
+    records: Records, until: np.datetime64, grace: time.Period | None, timing: Timing = "start"
+) -> Contracts:
     """The contracts as known at the end of a day: neither a later start nor a later end.
 
     Parameters
@@ -395,6 +412,8 @@ def contracts_of(records: Records, until: np.datetime64, grace: time.Period | No
     until : datetime64[D]
     grace : Period or None
         How long after the end of one record another may begin and be the same contract; None: not a day.
+    timing : {"start", "end"}
+        When a period is paid.
     """
     row = np.flatnonzero((records.status == Status.USED) & (records.start <= until))
     end = np.where(records.end[row] <= until, records.end[row], _MISSING)
@@ -438,6 +457,7 @@ def contracts_of(records: Records, until: np.datetime64, grace: time.Period | No
         part_of=part_of,
         overlaps=start < before,
         until=until,
+        timing=timing,
         customer=customer,
         number=number,
         start=begin,
@@ -471,10 +491,14 @@ def _with_payments(contracts: Contracts, start: Days, cover: Days, before: Days)
     period[contract[final]], in_force[contract[final]] = records.period[row[final]], row[final]
 
     price = _price(records, row, period[contract])
+    # Of periods that are paid when they end, those that have not ended are not paid yet.
+    known = np.where(contracts.stale, contracts.last, contracts.until)
+    due = replace(contracts, period=period).payments_until(known, contracts.last_paid)[contract]
     counts = np.zeros(len(place), np.int64)
     for edge, sign in ((to, 1), (since, -1)):
         until = edge - _ONE
-        counts += sign * renewals_until(contracts.start[contract], period[contract], records.periods, until)
+        begun = renewals_until(contracts.start[contract], period[contract], records.periods, until) + 1
+        counts += sign * np.minimum(begun, due)
     sums: NDArray[Any] = np.bincount(contract, np.where(counts > 0, counts * price, 0.0), minlength=len(contracts))
     in_all: NDArray[Any] = np.bincount(contracts.customer, sums)[contracts.customer]
     price = _price(records, in_force, period)

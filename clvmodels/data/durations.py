@@ -139,6 +139,11 @@ class Durations(Customers):
         return self.table["weight"].to_numpy() if "weight" in self.table.columns else None
 
     @property
+    def timing(self) -> str | None:
+        """When periods are paid, as `Subscriptions(timing=)` says; None where the durations are a ready frame."""
+        return None if self.source is None else self.source.options.get("timing")
+
+    @property
     def periods(self) -> list[str]:
         """The contracts' periods, each once."""
         return sorted(self.table["period"].unique()) if "period" in self.table.columns else [self.unit]

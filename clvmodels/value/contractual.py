@@ -143,8 +143,8 @@ class ContractualCLVFit:
         Raises
         ------
         DataError
-            If an active customer's value or margin is missing, or contracts of several periods meet a model of
-            renewals.
+            If an active customer's value or margin is missing, contracts of several periods meet a model of renewals,
+            or the records were read with another timing.
 
         Warns
         -----
@@ -248,7 +248,9 @@ class ContractualCLVFit:
         return self.survival.plot(kind, ax)
 
     def _customers(self, data: Durations | None) -> Durations:
-        return given_or_training(data, self.data, checked_durations)
+        data = given_or_training(data, self.data, checked_durations)
+        self.model.check_timing(data)
+        return data
 
     def _worth(self, margin: Margin | None, discount_rate: float | None) -> dict[str, Any]:
         rate = self.model.discount_rate if discount_rate is None else discount_rate
@@ -337,7 +339,8 @@ class ContractualCLV(Specification):
     discount_rate : float
         Annual effective rate: what is paid in t years is worth its amount divided by (1 + rate)^t today.
     timing : {"start", "end"}
-        When a period is paid: at its start or at its end. Whoever is a customer at its start owes it.
+        When a period is paid: at its start or at its end. Whoever is a customer at its start owes it. Contract records
+        must be read with the same, `Subscriptions(timing=)`.
     """
 
     results = ContractualCLVFit
@@ -363,4 +366,13 @@ class ContractualCLV(Specification):
         self, data: Durations, method: Method = "ml", seed: int | None = None, *, draws: int = 1000
     ) -> ContractualCLVFit:
         """Fit the survival model; method, seed and draws are passed on to it, as in `Model.fit`."""
+        self.check_timing(checked_durations(data))
         return ContractualCLVFit(self, self.survival.fit(data, method=method, seed=seed, draws=draws))
+
+    def check_timing(self, data: Durations) -> None:
+        """Refuse contracts whose past payments are counted by another timing than those to come."""
+        if data.timing not in (None, self.timing):
+            raise DataError(
+                f"ContractualCLV counts payments at the {self.timing} of a period, and these contracts were read with "
+                f"timing={data.timing!r}: give Subscriptions and ContractualCLV the same timing="
+            )

@@ -88,7 +88,8 @@ class SimpleContractsFit:
         data : Durations, optional
             The training data if not given. Contracts that have ended are left out.
         horizon : str, number, date, timedelta or None
-            As for every model. None is without end: the price / churn rate, less the period that is paid already.
+            As for every model. None is without end: the price / churn rate, less the period that is paid already
+            (not so if `Subscriptions(timing="end")`).
         interval : float, optional
             The formula has no distribution: no columns come of it, and ``attrs["notes"]`` says so.
 
@@ -113,12 +114,12 @@ class SimpleContractsFit:
             )
         value = prices(active)
         churn = self.summary()["churn_rate"].to_numpy()[figure_rows(active, self.figures, self.model.by)]
-        days, clock = math.inf, _clock(active)
+        days, clock, behind = math.inf, _clock(active), active.timing == "end"
         schedule = Renewals.of(active, active.table[clock].to_numpy(float), clock, evenly=horizon is None)
         columns: dict[str, Any] = {}
         if horizon is None:
             first, step, *_ = schedule.columns
-            lifetime, paid = first + step * (1 - churn) / churn, (1 - churn) / churn
+            lifetime, paid = first + step * (1 - churn) / churn, 1 / churn - (not behind)
         else:
             days = horizon_length(horizon, unit=active.unit, observation_end=active.observation_end)
             t = days / unit_days(active.unit)
@@ -126,8 +127,8 @@ class SimpleContractsFit:
             for at in schedule.within(t, schedule.columns):
                 due = at <= t * EXACT
                 lifetime += np.where(due, stay * (at - last), 0.0)
+                paid += np.where(due, stay if behind else stay * (1 - churn), 0.0)  # at the start by those who renew
                 stay, last = np.where(due, stay * (1 - churn), stay), np.where(due, at, last)
-                paid += np.where(due, stay, 0.0)  # by those who renew
             lifetime += stay * (t - last)
             columns["p_retained"] = stay
         revenue = value * paid

@@ -602,6 +602,27 @@ def test_who_leaves_in_the_holdout_pays_until_then():
     assert split.new_customers.to_dict("index") == {"c": {"retained": 1.0, "lifetime": 60.0, "revenue": 14.0}}
 
 
+def test_periods_that_are_paid_when_they_end():
+    frame = records(
+        ("a", "2023-01-15", "2023-05-15", 10.0),  # four periods, the last paid on 15 May
+        ("b", "2023-01-15", "2023-05-16", 10.0),  # the fifth is begun, and paid on 15 June
+        ("c", "2023-01-31", "2023-02-10", 10.0),  # the first ends on 28 February
+        ("d", "2023-03-31", None, 10.0),
+        ("d", "2023-05-10", None, 25.0),
+        ("e", "2023-05-01", None, 7.0),
+    )
+    made = contracts(frame, timing="end")
+    assert made.durations(until="2023-02-27").table["historic_revenue"].tolist() == [10.0, 10.0, 0.0]
+    assert made.durations(until="2023-05-31").table["historic_revenue"].tolist() == [40.0, 40.0, 10.0, 20.0, 0.0]
+    assert made.durations(until="2023-06-30").table["historic_revenue"].tolist() == [40.0, 50.0, 10.0, 45.0, 7.0]
+    split = made.split("2023-03-31", "3 months", unit="day", until="2023-06-30")
+    assert split.calibration.table["historic_revenue"].tolist() == [20.0, 20.0, 10.0, 0.0]
+    assert split.holdout["revenue"].tolist() == [20.0, 30.0, 30.0]
+    assert split.new_customers["revenue"].tolist() == [7.0]
+    with pytest.raises(ValueError, match="timing"):
+        contracts(frame, timing="middle")
+
+
 def test_what_came_of_a_contract_may_not_be_known():
     frame = records(
         ("a", "2023-01-01", None, "2023-05-01"),

@@ -83,6 +83,46 @@ def fits(shop):
     return {method: fitted(SBG(), shop, method=method) for method in METHODS}
 
 
+@pytest.mark.parametrize("period", ["month", "year"])
+@pytest.mark.parametrize("timing", ["start", "end"])
+def test_what_is_predicted_is_what_the_holdout_counts(timing, period):
+    # Churn is known, so that only chance parts them: four standard errors of the sum of the differences.
+    rng, number, churn = np.random.default_rng(5), 4000, 0.2
+    start = np.datetime64("2017-01-01") + rng.integers(0, 2000, number)
+    end = clv.time.renewal_days(start, clv.time.period(period), rng.geometric(churn, number))
+    prices = rng.choice([10.0, 30.0], number)
+    frame = pd.DataFrame({"id": np.arange(number), "start": start, "end": end, "price": prices})
+    read = {"customer": "id", "start": "start", "end": "end", "value": "price"}
+    made = clv.Subscriptions(frame, **read, period=period, value_per=period, timing=timing)
+    split = made.split("2021-06-30", "2 years", until="2030-12-31")
+    fit = fixed(fitted(ShiftedGeometric(), split.calibration, timing=timing), theta=churn)
+    differs = split.holdout["revenue"] - fit.predict(horizon="2 years")["expected_revenue"]
+    assert abs(differs.sum()) < 4 * np.sqrt(np.sum(differs**2))
+    # What was paid until then and what was paid after it is what was paid in all: nothing twice, nothing lost.
+    before, after = (made.durations(until=day).table["historic_revenue"] for day in ("2021-06-30", "2023-06-30"))
+    held = split.holdout["revenue"]
+    np.testing.assert_allclose(before[held.index] + held, after[held.index], rtol=1e-12)
+    simple = clv.SimpleCLV().fit(split.calibration).predict(horizon="2 years")["expected_revenue"].sum()
+    assert simple == pytest.approx(held.sum(), rel=0.1)
+
+
+def test_contracts_read_with_another_timing_are_refused():
+    frame = pd.DataFrame({"id": range(9), "start": "2023-01-01", "end": ["2023-04-01"] * 3 + [None] * 6, "price": 1.0})
+    read = {"customer": "id", "start": "start", "end": "end", "value": "price"}
+    start, end = (
+        clv.Subscriptions(frame, **read, timing=timing).durations(until="2023-06-30") for timing in ("start", "end")
+    )
+    refused = "counts payments at the end of a period, and these contracts were read with timing='start'"
+    fit = fitted(ShiftedGeometric(), end, timing="end")
+    with pytest.raises(clv.DataError, match=refused):
+        fitted(ShiftedGeometric(), start, timing="end")
+    for question in (fit.predict, fit.total, lambda data, horizon: fit.draws("clv", data, horizon=horizon)):
+        with pytest.raises(clv.DataError, match=refused):
+            question(start, horizon="1 year")
+    # A ready frame does not say when it was paid.
+    assert len(quietly(fit.predict, dataclasses.replace(start, source=None), horizon="1 year")) == 6
+
+
 # The table
 
 

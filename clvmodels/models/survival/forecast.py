@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clvmodels.data.contracts import Timing
 from clvmodels.data.durations import Durations
 from clvmodels.discounting import sum_of_terms
 from clvmodels.errors import DataError, counted
@@ -19,8 +20,6 @@ from clvmodels.time import unit_days
 
 if TYPE_CHECKING:
     from clvmodels.models.survival.contracts import ContractFit
-
-Timing = Literal["start", "end"]
 
 
 @dataclass(frozen=True)
