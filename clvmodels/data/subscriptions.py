@@ -98,7 +98,8 @@ class Subscriptions:
         known yet then: still a customer on that day.
     renews : str, optional
         Column with the day until which is paid, by who is still a customer. Where it is before the end of observation
-        and no end stands beside it, nothing is known of the customer from that day on: a warning says how many.
+        and no end stands beside it, nothing is known of the customer from that day on: a warning says how many, and
+        predictions leave them out.
     value : str, optional
         Column with the price. Of records that overlap the one counts that began last.
     value_per : str, default "month"
@@ -315,8 +316,7 @@ class Subscriptions:
         before, after = (self._contracts(records, day) for day in (cut, end))
         first_day = self._since(since, cut)
         calibration, more = self._durations(before, unit, first_day, cut)
-        active = self._kept(before, first_day)
-        active = active.only(~active.event)
+        active = self._kept(before, first_day).only(calibration.is_active)
         holdout = self._outcomes(active, after, unit)
         if unknown := int(holdout["retained"].isna().sum()):
             more.append(
@@ -452,7 +452,8 @@ class Subscriptions:
             whom = f"{counted(int(kept.stale.sum()), 'contract')}: {examples(ids[kept.stale])}"
             told.append(
                 f"{fields.renews} is before {end:%Y-%m-%d}, and no end stands beside it for {whom}; they are known "
-                "only until then, and taken for customers; if they have left, give that column as end="
+                "only until then: fits count them as customers up to that day, and predictions leave them out; if they "
+                "have left, give that column as end="
             )
         if fields.value and (priceless := np.isnan(kept.price)).any():
             whom = f"{counted(int(priceless.sum()), 'contract')}: {examples(ids[priceless])}"

@@ -15,8 +15,9 @@ from clvmodels.data.durations import Clock, Durations, checked_durations
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted, examples
 from clvmodels.models.base import Origin, given_or_training
-from clvmodels.models.forecast import described, memberships
+from clvmodels.models.forecast import described, memberships, whole
 from clvmodels.models.survival.base import warn_of_cause
+from clvmodels.models.survival.forecast import left_out
 from clvmodels.models.survival.renewals import EXACT, Renewals
 from clvmodels.time import Horizon, horizon_length, unit_days
 from clvmodels.value.contractual import prices
@@ -137,9 +138,7 @@ class SimpleContractsFit:
             columns["historic_revenue"] = active.table["historic_revenue"]
         table = pd.DataFrame(columns | {"clv": revenue}, index=active.table.index)
         table = table.join(active.table[list(active.attributes)])
-        notes = [*self.notes, "clv is revenue: the formula knows neither margin nor discount"]
-        if ended := data.number - active.number:
-            notes.append(f"{ended:,} of {counted(data.number, 'contract')} have ended: they are left out")
+        notes = [*self.notes, "clv is revenue: the formula knows neither margin nor discount", *left_out(data)]
         if interval:
             notes.append("no intervals: the formula has no distribution")
         table.attrs.update({"model": repr(self.model), **described(active, horizon, days), "notes": notes})
@@ -168,7 +167,7 @@ class SimpleContractsFit:
         names = [name for name in means if name in table.columns]
         sums = members @ (table[names].to_numpy() * alike[:, None])
         frame = pd.DataFrame(sums, index=index, columns=names).rename(columns={"p_retained": "retained"})
-        frame.insert(0, "customers", np.round(members @ alike).astype(int))
+        frame.insert(0, "customers", whole(members @ alike))
         frame.attrs.update(table.attrs)
         return frame
 

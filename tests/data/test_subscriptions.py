@@ -636,6 +636,24 @@ def test_what_came_of_a_contract_may_not_be_known():
     assert split.holdout["retained"].isna().tolist() == [True, False]
 
 
+def test_who_is_known_only_until_a_renewal_is_not_in_the_holdout():
+    frame = records(
+        ("a", "2023-01-01", None, "2023-03-30"),
+        ("b", "2023-01-01", None, "2023-12-31"),
+        ("c", "2023-01-01", "2023-02-01", None),
+        columns=["id", "start", "end", "renews"],
+    )
+    made = contracts(frame, renews="renews")
+    with pytest.warns(DataWarning, match="known only until then: fits count them .* and predictions leave them out"):
+        split = made.split("2023-03-31", "91 days", until="2023-06-30")
+    assert split.calibration.table["event"].tolist() == [0, 0, 1]
+    assert split.calibration.lost_to_follow_up.tolist() == [True, False, False]
+    assert split.holdout.index.tolist() == split.calibration.active.table.index.tolist() == ["b"]
+    # Within the grace of its renewal a contract is still one.
+    late = contracts(frame, renews="renews", grace="1 day").durations(until="2023-03-31")
+    assert not late.lost_to_follow_up.any()
+
+
 def test_a_holdout_must_have_been_observed():
     made = contracts(simple())
     with pytest.raises(

@@ -123,6 +123,42 @@ def test_contracts_read_with_another_timing_are_refused():
     assert len(quietly(fit.predict, dataclasses.replace(start, source=None), horizon="1 year")) == 6
 
 
+@pytest.mark.parametrize("model", [ShiftedGeometric(), Weibull(), clv.SimpleCLV()])
+def test_who_is_known_only_until_a_renewal_is_left_out(model):
+    # Ten contracts of whom nothing is known since July, in records and in a ready frame.
+    begin = pd.Timestamp("2023-01-01")
+    frame = pd.DataFrame({"id": [f"{i:03d}" for i in range(200)], "start": begin, "price": 10.0})
+    frame["end"] = [begin + pd.DateOffset(months=1 + i % 9) for i in range(90)] + [pd.NaT] * 110
+    frame["renews"] = [pd.NaT] * 90 + [pd.Timestamp("2023-07-01")] * 10 + [pd.Timestamp("2024-07-01")] * 100
+    read = clv.Subscriptions(frame, customer="id", start="start", end="end", renews="renews", value="price")
+    made = quietly(read.durations, until="2024-06-30")
+    ready = dataclasses.replace(made, source=None)
+    told = "for 10 contracts nothing is known since their renewal day: they are left out; say what happened to them"
+    for data in (made, ready):
+        fit = quietly((model if isinstance(model, clv.SimpleCLV) else ContractualCLV(model)).fit, data)
+        table, total = (quietly(question, horizon="6 months") for question in (fit.predict, fit.total))
+        assert len(table) == total["customers"].item() == 100
+        assert "095" not in table.index
+        notes = " ".join(table.attrs["notes"])
+        assert told in notes
+        assert "90 of 200 contracts have ended" in notes
+    # Whole months of the mean length, a few days short of the calendar, are no gap.
+    months = ready.table.loc[["150"]].assign(duration=7.0, renewals=7, start=pd.Timestamp("2023-12-01"))
+    assert clv.Durations(months, "month", observation_end="2024-07-03").is_active.all()
+    lost = made.table.loc[["095"]]
+    with pytest.raises(clv.DataError, match=r"no contract is active.* for 1 contract nothing is known"):
+        dataclasses.replace(made, table=lost).active  # noqa: B018
+
+
+def test_customers_in_percent_are_not_rounded():
+    data = clv.Durations.from_survivors([200.5, 160.0, 120.5])
+    data = dataclasses.replace(data, table=data.table.assign(value=1.0))
+    for fit in (fitted(ShiftedGeometric(), data), clv.SimpleCLV().fit(data)):
+        assert quietly(fit.total, horizon="1 year")["customers"].item() == 120.5
+    whole = dataclasses.replace(data, table=data.table.assign(weight=[40.0, 40.0, 120.0]))
+    assert quietly(fit.total, whole, horizon="1 year")["customers"].dtype.kind == "i"
+
+
 # The table
 
 
