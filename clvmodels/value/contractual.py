@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from clvmodels.data.contracts import Timing
 from clvmodels.data.customers import Customers
 from clvmodels.data.durations import Durations, checked_durations
 from clvmodels.errors import DataError
@@ -19,7 +20,7 @@ from clvmodels.models import forecast
 from clvmodels.models.base import Method, Origin, Specification, given_or_training
 from clvmodels.models.forecast import Forecast, IntervalOf
 from clvmodels.models.survival.contracts import ContractFit, new_contract
-from clvmodels.models.survival.forecast import Payments, Timing
+from clvmodels.models.survival.forecast import Payments
 from clvmodels.schema import refuse
 from clvmodels.time import Horizon, rate_per_unit
 from clvmodels.value.margin import Margin, checked_margin, margin_attribute, margins
