@@ -16,6 +16,7 @@ import pandas as pd
 from clvmodels import schema
 from clvmodels.data import datasets
 from clvmodels.data.choice import Where
+from clvmodels.data.contracts import Timing
 from clvmodels.data.subscriptions import Returns, Subscriptions
 from clvmodels.data.transactions import BadRows, Day
 from clvmodels.draws import check_interval
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from clvmodels.data.audit import Audit
     from clvmodels.data.transactions import Source
 
-Timing = Literal["start", "end"]
 Survival = Literal[
     "sbg", "bdw", "shifted-geometric", "discrete-weibull", "exponential", "weibull", "log-normal", "log-logistic"
 ]
@@ -252,7 +252,7 @@ def predict(
     discount_rate : float, optional
         Annual effective rate; default: that of the saved fit, else 0.
     timing : {"start", "end"}, default "start"
-        When a period is paid.
+        When a period is paid: so far, and from now on.
     method : {"ml", "map", "laplace"}, default "laplace"
         How the model is fitted.
     model : str or Path, optional
@@ -305,6 +305,7 @@ def predict(
         columns = "the columns of the records; only a saved fit knows them"
         raise ValueError(f"{' and '.join(missing)} must be given: {columns}")
     progress("Read the contracts")
+    options["timing"] = fit.model.timing if fit else wanted.timing
     contracts = Subscriptions(source, **options)
     customer = options["customer"] if isinstance(options["customer"], str) else options["customer"][0]
     if customer.lower() in schema.PREDICTED:

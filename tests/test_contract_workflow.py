@@ -158,7 +158,8 @@ def test_a_saved_fit_predicts_later_records(folder, records):
     later = ("contracts.csv", "--until", UNTIL, "--seed", 2, "--output", "june.csv", "--by", "plan")
     ran = call("predict", "--contracts", "--model", "march.clv", *later)
     assert ran.exit_code == 0, ran.output
-    durations = clv.Subscriptions(records, **COLUMNS, attributes=["plan"]).durations(until=UNTIL)
+    read = clv.Subscriptions(records, **COLUMNS, attributes=["plan"], timing="end")
+    durations = read.durations(until=UNTIL)
     expected = clv.load("march.clv").predict(durations, horizon="1 year", interval=0.9, seed=2)
     written = pd.read_csv("june.csv", dtype={"id": str}).set_index("id")
     pd.testing.assert_frame_equal(written, expected, check_exact=False, check_index_type=False, check_dtype=False)

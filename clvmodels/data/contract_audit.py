@@ -228,8 +228,8 @@ def _contract_checks(
     else:
         yield oddity("returns", "note", 0, "", len(contracts))
     if grace is not None:
-        recent = kept.event & (time.renewal_days(kept.last, grace, 1) >= kept.until)
-        yield some("ended within grace", "note", recent, "of the end of observation: they may still be continued")
+        remark = "their records are over, and may still be continued: they count as customers"
+        yield some("within grace", "note", kept.in_grace, remark)
     zero = kept.event & (kept.last == kept.start)
     yield some("zero length", "warning", zero, "ended on the day they began; they count half a day and one period")
     if fields.renews:

@@ -11,7 +11,7 @@ import dataclasses
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 OPEN = np.datetime64("9999-12-31", "D")
 _MISSING = np.datetime64("NaT", "D")
 _ONE = np.timedelta64(1, "D")
+
+Timing = Literal["start", "end"]
+
+# What all contracts have in common.
+_OF_ALL = ("records", "until", "timing")
 
 # One number for a customer and a day: days of the years 1 to 9999 take less than this.
 _DAYS, _BEFORE_1970 = 2**24, 2**20
@@ -264,15 +269,19 @@ class Contracts:
         Whether it begins before an earlier one of its contract has ended.
     until : datetime64[D]
         Last day observed: later starts and ends are not known.
+    timing : {"start", "end"}
+        When a period is paid, by who is a customer at its start.
     customer, number : ndarray of int, (N,)
         Whose contract it is, and his how-manieth: 1, 2, ...
     start : ndarray of datetime64[D], (N,)
     event : ndarray of bool, (N,)
-        Whether it has ended.
+        Whether it has ended, for so long that nothing can continue it any more.
+    in_grace : ndarray of bool, (N,)
+        Whether its records are over, and another may still continue it: the customer is one until then.
     last : ndarray of datetime64[D], (N,)
         The day it ended, else the last on which the customer is known to be one.
     last_paid : ndarray of datetime64[D], (N,)
-        The last day on which a payment that was due is known to be made.
+        The last day on which the customer is known to begin a period if one begins.
     stale : ndarray of bool, (N,)
         Whether it is known only until it was to be renewed, before `until`.
     period : ndarray of int, (N,)
@@ -280,7 +289,8 @@ class Contracts:
     price : ndarray, (N,)
         Of one period, of the record in force last.
     paid, historic_revenue : ndarray, (N,)
-        Payments so far, in this contract and in all contracts of the customer.
+        Payments until `last_paid`, or if periods are paid when they end until `until`; in this contract, and in all
+        contracts of the customer.
     cause : ndarray of int, (N,)
         The record that says why it ended; -1 where it has not.
     """
@@ -290,10 +300,12 @@ class Contracts:
     part_of: Integers
     overlaps: NDArray[np.bool_]
     until: np.datetime64
+    timing: Timing
     customer: Integers
     number: Integers
     start: Days
     event: NDArray[np.bool_]
+    in_grace: NDArray[np.bool_]
     last: Days
     last_paid: Days
     stale: NDArray[np.bool_]
@@ -306,14 +318,20 @@ class Contracts:
     def __len__(self) -> int:
         return len(self.customer)
 
-    def payments_until(self, day: Any) -> Integers:
-        """How many payments fall due from the start to a day, that day included (N,)."""
+    def periods_until(self, day: Any) -> Integers:
+        """How many periods begin from the start to a day, that day included (N,)."""
         return renewals_until(self.start, self.period, self.records.periods, day) + 1
+
+    def payments_until(self, day: Any, last: Any) -> Integers:
+        """How many payments fall due by a day of who is a customer until another, both days included (N,)."""
+        if self.timing == "start":
+            return self.periods_until(np.minimum(day, last))
+        return np.minimum(self.periods_until(day) - 1, self.periods_until(last))
 
     @cached_property
     def renewals(self) -> Integers:
         """Periods paid if the contract has ended, renewals completed if it has not (N,)."""
-        return self.payments_until(self.last_paid) - ~self.event
+        return self.periods_until(self.last_paid) - ~self.event
 
     @cached_property
     def days(self) -> NDArray[np.float64]:
@@ -395,12 +413,14 @@ class Contracts:
             "part_of": place[self.part_of[kept]],
             "overlaps": self.overlaps[kept],
         }
-        columns = (field.name for field in dataclasses.fields(self) if field.name not in ("records", "until", *rows))
+        columns = (field.name for field in dataclasses.fields(self) if field.name not in (*_OF_ALL, *rows))
         parts: dict[str, Any] = {name: getattr(self, name)[chosen] for name in columns}
         return replace(self, **rows, **parts)
 
 
-def contracts_of(records: Records, until: np.datetime64, grace: time.Period | None) -> Contracts:
+def contracts_of(
+    records: Records, until: np.datetime64, grace: time.Period | None, timing: Timing = "start"
+) -> Contracts:
     """The contracts as known at the end of a day: neither a later start nor a later end.
 
     Parameters
@@ -409,6 +429,8 @@ def contracts_of(records: Records, until: np.datetime64, grace: time.Period | No
     until : datetime64[D]
     grace : Period or None
         How long after the end of one record another may begin and be the same contract; None: not a day.
+    timing : {"start", "end"}
+        When a period is paid.
     """
     row = np.flatnonzero((records.status == Status.USED) & (records.start <= until))
     end = np.where(records.end[row] <= until, records.end[row], _MISSING)
@@ -423,8 +445,7 @@ def contracts_of(records: Records, until: np.datetime64, grace: time.Period | No
     running = _running_maximum(cover, who)
     before = np.append(_MISSING, running[:-1])[: len(row)]
     before[first] = _MISSING
-    limit = before if grace is None else np.minimum(time.renewal_days(before, grace, 1), OPEN)
-    begins = first | (start > limit)
+    begins = first | (start > _with_grace(before, grace))
     opening = np.flatnonzero(begins)
     part_of = np.cumsum(begins) - 1
     closing = np.append(opening[1:], len(row))[: len(opening)] - 1
@@ -436,13 +457,16 @@ def contracts_of(records: Records, until: np.datetime64, grace: time.Period | No
     decides = np.maximum.reduceat(places, opening) if len(row) else places
     customer, begin = who[opening], start[opening]
     number = _running_count(customer)
-    event = ~np.isnat(end[decides])
+    limit = _with_grace(longest, grace)
+    event = ~np.isnat(end[decides]) & (limit <= until)
     returned = np.append(customer[1:] == customer[:-1], False) if len(customer) else event
     event |= returned  # who came back had left
-    last = np.where(event, longest, np.minimum(longest, until))
-    stale = ~event & (longest < until)
-    paid_until = np.where(event, longest - _ONE, np.minimum(until, np.where(longest == OPEN, OPEN, longest - _ONE)))
-    last_paid = np.maximum(paid_until, begin)
+    stale = ~event & (limit < until)
+    known = event | stale
+    in_grace = ~known & (longest <= until) & (limit > longest)
+    last = np.where(known, longest, until)
+    over = known | ((longest == until) & ~in_grace)
+    last_paid = np.maximum(np.where(over, longest - _ONE, until), begin)
 
     found = Contracts(
         records=records,
@@ -450,10 +474,12 @@ def contracts_of(records: Records, until: np.datetime64, grace: time.Period | No
         part_of=part_of,
         overlaps=start < before,
         until=until,
+        timing=timing,
         customer=customer,
         number=number,
         start=begin,
         event=event,
+        in_grace=in_grace,
         last=last,
         last_paid=last_paid,
         stale=stale,
@@ -464,6 +490,11 @@ def contracts_of(records: Records, until: np.datetime64, grace: time.Period | No
         cause=np.where(event & ~np.isnat(end[decides]), row[decides], -1),
     )
     return _with_payments(found, start, cover, before) if len(row) else found
+
+
+def _with_grace(days: Days, grace: time.Period | None) -> Days:
+    """The last day on which a record may begin that continues what ended on these days."""
+    return days if grace is None else np.minimum(time.renewal_days(days, grace, 1), OPEN)
 
 
 def _with_payments(contracts: Contracts, start: Days, cover: Days, before: Days) -> Contracts:
@@ -477,10 +508,14 @@ def _with_payments(contracts: Contracts, start: Days, cover: Days, before: Days)
     period[contract[final]], in_force[contract[final]] = records.period[row[final]], row[final]
 
     price = _price(records, row, period[contract])
+    # Of periods that are paid when they end, those that have not ended are not paid yet.
+    known = np.where(contracts.stale, contracts.last, contracts.until)
+    due = replace(contracts, period=period).payments_until(known, contracts.last_paid)[contract]
     counts = np.zeros(len(place), np.int64)
     for edge, sign in ((to, 1), (since, -1)):
         until = edge - _ONE
-        counts += sign * renewals_until(contracts.start[contract], period[contract], records.periods, until)
+        begun = renewals_until(contracts.start[contract], period[contract], records.periods, until) + 1
+        counts += sign * np.minimum(begun, due)
     sums: NDArray[Any] = np.bincount(contract, np.where(counts > 0, counts * price, 0.0), minlength=len(contracts))
     in_all: NDArray[Any] = np.bincount(contracts.customer, sums)[contracts.customer]
     price = _price(records, in_force, period)

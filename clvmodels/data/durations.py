@@ -152,6 +152,11 @@ class Durations(Customers):
         return self.table["weight"].to_numpy() if "weight" in self.table.columns else None
 
     @property
+    def timing(self) -> str | None:
+        """When periods are paid, as `Subscriptions(timing=)` says; None where the durations are a ready frame."""
+        return None if self.source is None else self.source.options.get("timing")
+
+    @property
     def periods(self) -> list[str]:
         """The contracts' periods, each once."""
         return sorted(self.table["period"].unique()) if "period" in self.table.columns else [self.unit]
@@ -178,9 +183,39 @@ class Durations(Customers):
 
     @property
     def active(self) -> Durations:
-        """The contracts that have not ended."""
-        there = (self.table["event"].to_numpy() == 0) & ~self.ended_otherwise
-        return self._only(there, "no contract is active: there is nobody to predict")
+        """The contracts that are known not to have ended."""
+        none = "no contract is active: there is nobody to predict"
+        if lost := self.lost_told:
+            none += f"; {lost}"
+        return self._only(self.is_active, none)
+
+    @property
+    def is_active(self) -> NDArray[np.bool_]:
+        """Which contracts are known not to have ended, (N,): those that predictions are about."""
+        return (self.table["event"] == 0).to_numpy() & ~self.ended_otherwise & ~self.lost_to_follow_up
+
+    @property
+    def lost_to_follow_up(self) -> NDArray[np.bool_]:
+        """Contracts that have not ended as far as is known, which is not until the end of observation, (N,).
+
+        Fits take them for what they are, censored at the last day known; a prediction would need their tenure today. In
+        a ready frame a duration may be up to three days short, because months of the calendar differ from the mean.
+        """
+        if self.observation_end is None or not {"start", "duration"} <= {*self.table.columns}:
+            return np.zeros(len(self), bool)
+        days = np.round(self.table["duration"].to_numpy() * time.unit_days(self.unit)).astype("timedelta64[D]")
+        unknown = np.datetime64(self.observation_end, "D") - (self.table["start"].to_numpy("datetime64[D]") + days)
+        short = np.timedelta64(0 if self.source is not None else 3, "D")
+        return (self.table["event"] == 0).to_numpy() & ~self.ended_otherwise & (unknown > short)
+
+    @property
+    def lost_told(self) -> str:
+        """What is to be told of contracts that are lost to follow-up; empty where there are none."""
+        if not (lost := self.lost_to_follow_up).any():
+            return ""
+        number = round(float(np.sum(lost if self.weights is None else self.weights[lost])))
+        they = "they are left out; say what happened to them with end="
+        return f"for {counted(number, 'contract')} nothing is known since their renewal day: {they}"
 
     @property
     def ended_otherwise(self) -> NDArray[np.bool_]:

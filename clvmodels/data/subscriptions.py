@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from clvmodels import schema, time
 from clvmodels.data import choice, numbers, parsing
 from clvmodels.data.contract_audit import audited, remedy, said
-from clvmodels.data.contracts import Contracts, Fields, Records, Status, contracts_of, read_records, something
+from clvmodels.data.contracts import (
+    Contracts,
+    Fields,
+    Records,
+    Status,
+    Timing,
+    contracts_of,
+    read_records,
+    something,
+)
 from clvmodels.data.customers import check_attributes
 from clvmodels.data.durations import Durations
 from clvmodels.data.reader import Reader
@@ -89,7 +98,8 @@ class Subscriptions:
         known yet then: still a customer on that day.
     renews : str, optional
         Column with the day until which is paid, by who is still a customer. Where it is before the end of observation
-        and no end stands beside it, nothing is known of the customer from that day on: a warning says how many.
+        and no end stands beside it, nothing is known of the customer from that day on: a warning says how many, and
+        predictions leave them out.
     inclusive_ends : bool
         Whether `end` and `renews` are the last day with access, so that the next record begins on the day after.
     value : str, optional
@@ -100,9 +110,13 @@ class Subscriptions:
     period : str, default "month"
         What is paid for at once, and after which the contract is renewed: such a text, or a column with each
         contract's own. Where it changes within a contract the last counts, for the whole of it.
+    timing : {"start", "end"}
+        When a period is paid: at its start or at its end. Whoever is a customer at its start owes it. It decides what
+        has been paid so far and in a holdout, and must be that of `ContractualCLV`.
     grace : str, default "0 days"
         Records that begin so long after the end of what came before are still the same contract; `renews` counts
-        where there is no end. What follows later is a return, and proves that the customer had left.
+        where there is no end. What follows later is a return, and proves that the customer had left. Until it is over,
+        at the end of observation as at that of a holdout, the customer is still one, and pays at the renewals in it.
     cause : str, optional
         Column that says why a contract ended.
     attributes : sequence of str
@@ -147,6 +161,7 @@ class Subscriptions:
         value: str | None = None,
         value_per: str = "month",
         period: str = "month",
+        timing: Timing = "start",
         grace: str = "0 days",
         cause: str | None = None,
         attributes: Sequence[str] = (),
@@ -162,10 +177,11 @@ class Subscriptions:
         self.options = {name: given for name, given in locals().items() if name not in ("self", "source")}
         parsing.check_choice(returns, "returns", get_args(Returns))
         parsing.check_choice(bad_rows, "bad_rows", ("error", "drop"))
+        parsing.check_choice(timing, "timing", get_args(Timing))
         check_attributes(attributes, schema.DURATIONS, "the durations")
         numbers.check_form(decimal, thousands)
         self._source, self._encoding, self._returns = source, encoding, returns
-        self._grace = _grace(grace)
+        self._grace, self._timing = _grace(grace), timing
         self._known_until: pd.Timestamp | None = None
         with contextlib.closing(Reader(source, encoding)) as reader:
             self._kind = reader.kind
@@ -222,7 +238,7 @@ class Subscriptions:
         with self._reading() as reader:
             records = self._known(read_records(reader, self._fields))
             end = self._end(records, until)
-            contracts = contracts_of(records, from_day(end), self._grace)
+            contracts = self._contracts(records, end)
             return audited(reader, records, contracts, self._fields, self._returns, self._grace, until is not None)
 
     def durations(self, unit: str = "month", until: Day | None = None, since: Day | None = None) -> Durations:
@@ -255,7 +271,7 @@ class Subscriptions:
         """
         time.unit_days(unit)
         records, end, told = self._checked(until)
-        contracts = contracts_of(records, from_day(end), self._grace)
+        contracts = self._contracts(records, end)
         made, more = self._durations(contracts, unit, self._since(since, end), end)
         _tell([*told, *more])
         return made
@@ -301,11 +317,10 @@ class Subscriptions:
                 f"the holdout of {counted(length, 'day')} after {cut:%Y-%m-%d} ends on {end:%Y-%m-%d}, but the records "
                 f"end on {observed:%Y-%m-%d}: only {counted((observed - cut).days, 'day')} of it can be checked{whole}"
             )
-        before, after = (contracts_of(records, from_day(day), self._grace) for day in (cut, end))
+        before, after = (self._contracts(records, day) for day in (cut, end))
         first_day = self._since(since, cut)
         calibration, more = self._durations(before, unit, first_day, cut)
-        active = self._kept(before, first_day)
-        active = active.only(~active.event)
+        active = self._kept(before, first_day).only(calibration.is_active)
         holdout = self._outcomes(active, after, unit)
         if unknown := int(holdout["retained"].isna().sum()):
             more.append(
@@ -354,7 +369,7 @@ class Subscriptions:
         records, end, told = self._checked(until)
         _tell(told)
         first = self._since(since, end)
-        contracts = self._kept(contracts_of(records, from_day(end), self._grace), None)
+        contracts = self._kept(self._contracts(records, end), None)
         contracts = contracts if first is None else contracts.only(contracts.start >= from_day(first))
         if not len(contracts):
             raise DataError(f"no contract starts by {end:%Y-%m-%d}{f', and since {first:%Y-%m-%d}' if first else ''}")
@@ -386,6 +401,9 @@ class Subscriptions:
     def _known(self, records: Records) -> Records:
         """The records as known at the end of the day up to which these are."""
         return records if self._known_until is None else records.until(from_day(self._known_until))
+
+    def _contracts(self, records: Records, end: pd.Timestamp) -> Contracts:
+        return contracts_of(records, from_day(end), self._grace, self._timing)
 
     def _end(self, records: Records, until: Day | None) -> pd.Timestamp:
         if until is not None:
@@ -438,7 +456,8 @@ class Subscriptions:
             whom = f"{counted(int(kept.stale.sum()), 'contract')}: {examples(ids[kept.stale])}"
             told.append(
                 f"{fields.renews} is before {end:%Y-%m-%d}, and no end stands beside it for {whom}; they are known "
-                "only until then, and taken for customers; if they have left, give that column as end="
+                "only until then: fits count them as customers up to that day, and predictions leave them out; if they "
+                "have left, give that column as end="
             )
         if fields.value and (priceless := np.isnan(kept.price)).any():
             whom = f"{counted(int(priceless.sum()), 'contract')}: {examples(ids[priceless])}"
@@ -456,7 +475,7 @@ class Subscriptions:
                 "renewals": kept.renewals,
                 "event": kept.event.astype(np.int64),
                 "entry": np.where(late, (before - kept.start).astype(np.int64), 0) / length,
-                "entry_renewals": np.where(late, kept.payments_until(before) - 1, 0),
+                "entry_renewals": np.where(late, kept.periods_until(before) - 1, 0),
                 "value": kept.price if fields.value else None,
                 "period": np.array([str(period) for period in kept.records.periods], object)[kept.period],
                 "start": kept.start.astype("datetime64[us]"),
@@ -478,8 +497,9 @@ class Subscriptions:
         unknown = after.stale[later]
         gone = after.event[later]
         days = np.maximum((np.minimum(last, end) - cut).astype(np.int64), 0)
-        paid_until = np.where(gone, last - np.timedelta64(1, "D"), end)
-        due = np.maximum(active.payments_until(paid_until) - active.payments_until(cut), 0)
+        begins_until = np.where(gone, last - np.timedelta64(1, "D"), end)
+        due = active.payments_until(end, begins_until) - active.payments_until(cut, cut)
+        due = np.maximum(due, 0)  # who ended within the grace before the cutoff
         columns = {
             "retained": 1.0 - gone,
             "lifetime": days / time.unit_days(unit),

@@ -209,7 +209,7 @@ def total(
     alike = np.ones(len(number)) if point.customers.weights is None else point.customers.weights
     # How many customers of each segment share a distinct row.
     weights = members @ sparse.csc_array((alike, (number, rows.inverse)))
-    found: dict[str, NDArray] = {"customers": np.round(members @ alike).astype(int)}
+    found: dict[str, NDArray] = {"customers": whole(members @ alike)}
     for part, means in point.mean_blocks(rows):
         by_outcome = _by_outcome(means).items()
         sums_of = {name if name == RETAINED else MEAN_OF[name]: draws for name, draws in by_outcome}
@@ -268,6 +268,12 @@ def memberships(data: Customers, by: str | None) -> tuple[pd.Index, sparse.csc_a
     customer = np.concatenate([everyone[: len(segments.codes)], everyone])
     members = sparse.csc_array((np.ones(len(row)), (row, customer)), shape=(number + 1, len(data)))
     return pd.Index([*segments.labels, ALL], name=segments.name), members
+
+
+def whole(numbers: NDArray) -> NDArray:
+    """Numbers of customers: whole ones where they are, as they are only with weights that are whole."""
+    rounded = np.round(numbers)
+    return rounded.astype(int) if np.allclose(numbers, rounded, rtol=1e-12, atol=1e-9) else np.asarray(numbers)
 
 
 def mean_draws(

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from clvmodels.data.contracts import Timing
 from clvmodels.data.customers import Customers
 from clvmodels.data.durations import AT_RENEWALS, ON_ANY_DAY, Clock, Durations, checked_durations
 from clvmodels.errors import AssumptionWarning, DataError
@@ -20,7 +21,7 @@ from clvmodels.models import forecast
 from clvmodels.models.base import Method, Origin, Specification, given_or_training
 from clvmodels.models.forecast import Forecast, IntervalOf
 from clvmodels.models.survival.contracts import ContractFit, new_contract
-from clvmodels.models.survival.forecast import Payments, Timing
+from clvmodels.models.survival.forecast import Payments
 from clvmodels.schema import refuse
 from clvmodels.time import Horizon, rate_per_unit
 from clvmodels.value.margin import Margin, checked_margin, margin_attribute, margins
@@ -148,8 +149,8 @@ class ContractualCLVFit:
         Raises
         ------
         DataError
-            If an active customer's value or margin is missing, or contracts of several periods meet a model of
-            renewals.
+            If an active customer's value or margin is missing, contracts of several periods meet a model of renewals,
+            or the records were read with another timing.
 
         Warns
         -----
@@ -253,7 +254,9 @@ class ContractualCLVFit:
         return self.survival.plot(kind, ax=ax)
 
     def _customers(self, data: Durations | None) -> Durations:
-        return given_or_training(data, self.data, checked_durations)
+        data = given_or_training(data, self.data, checked_durations)
+        self.model.check_timing(data)
+        return data
 
     def _worth(self, margin: Margin | None, discount_rate: float | None) -> dict[str, Any]:
         rate = self.model.discount_rate if discount_rate is None else discount_rate
@@ -342,7 +345,8 @@ class ContractualCLV(Specification):
     discount_rate : float
         Annual effective rate: what is paid in t years is worth its amount divided by (1 + rate)^t today.
     timing : {"start", "end"}
-        When a period is paid: at its start or at its end. Whoever is a customer at its start owes it.
+        When a period is paid: at its start or at its end. Whoever is a customer at its start owes it. Contract records
+        must be read with the same, `Subscriptions(timing=)`.
     """
 
     results = ContractualCLVFit
@@ -374,9 +378,18 @@ class ContractualCLV(Specification):
         AssumptionWarning
             If the model's clock is not that of the endings: payments then fall to the wrong customers.
         """
+        self.check_timing(checked_durations(data))
         fit = self.survival.fit(data, method=method, seed=seed, draws=draws)
         _warn_of_clock(data, fit.clock)
         return ContractualCLVFit(self, fit)
+
+    def check_timing(self, data: Durations) -> None:
+        """Refuse contracts whose past payments are counted by another timing than those to come."""
+        if data.timing not in (None, self.timing):
+            raise DataError(
+                f"ContractualCLV counts payments at the {self.timing} of a period, and these contracts were read with "
+                f"timing={data.timing!r}: give Subscriptions and ContractualCLV the same timing="
+            )
 
 
 def _warn_of_clock(data: Durations, clock: Clock) -> None:

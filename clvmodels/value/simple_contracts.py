@@ -15,8 +15,9 @@ from clvmodels.data.durations import Clock, Durations, checked_durations
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted, examples
 from clvmodels.models.base import Origin, given_or_training
-from clvmodels.models.forecast import described, memberships
+from clvmodels.models.forecast import described, memberships, whole
 from clvmodels.models.survival.base import check_endings, warn_of_cause
+from clvmodels.models.survival.forecast import left_out
 from clvmodels.models.survival.renewals import EXACT, Renewals
 from clvmodels.time import Horizon, horizon_length, unit_days
 from clvmodels.value.contractual import prices
@@ -88,7 +89,8 @@ class SimpleContractsFit:
         data : Durations, optional
             The training data if not given. Contracts that have ended are left out.
         horizon : str, number, date, timedelta or None
-            As for every model. None is without end: the price / churn rate, less the period that is paid already.
+            As for every model. None is without end: the price / churn rate, less the period that is paid already
+            (not so if `Subscriptions(timing="end")`).
         interval : float, optional
             The formula has no distribution: no columns come of it, and ``attrs["notes"]`` says so.
 
@@ -113,12 +115,12 @@ class SimpleContractsFit:
             )
         value = prices(active)
         churn = self.summary()["churn_rate"].to_numpy()[figure_rows(active, self.figures, self.model.by)]
-        days, clock = math.inf, _clock(active)
+        days, clock, behind = math.inf, _clock(active), active.timing == "end"
         schedule = Renewals.of(active, active.table[clock].to_numpy(float), clock, evenly=horizon is None)
         columns: dict[str, Any] = {}
         if horizon is None:
             first, step, *_ = schedule.columns
-            lifetime, paid = first + step * (1 - churn) / churn, (1 - churn) / churn
+            lifetime, paid = first + step * (1 - churn) / churn, 1 / churn - (not behind)
         else:
             days = horizon_length(horizon, unit=active.unit, observation_end=active.observation_end)
             t = days / unit_days(active.unit)
@@ -126,8 +128,8 @@ class SimpleContractsFit:
             for at in schedule.within(t, schedule.columns):
                 due = at <= t * EXACT
                 lifetime += np.where(due, stay * (at - last), 0.0)
+                paid += np.where(due, stay if behind else stay * (1 - churn), 0.0)  # at the start by those who renew
                 stay, last = np.where(due, stay * (1 - churn), stay), np.where(due, at, last)
-                paid += np.where(due, stay, 0.0)  # by those who renew
             lifetime += stay * (t - last)
             columns["p_retained"] = stay
         revenue = value * paid
@@ -136,9 +138,7 @@ class SimpleContractsFit:
             columns["historic_revenue"] = active.table["historic_revenue"]
         table = pd.DataFrame(columns | {"clv": revenue}, index=active.table.index)
         table = table.join(active.table[list(active.attributes)])
-        notes = [*self.notes, "clv is revenue: the formula knows neither margin nor discount"]
-        if ended := data.number - active.number:
-            notes.append(f"{ended:,} of {counted(data.number, 'contract')} have ended: they are left out")
+        notes = [*self.notes, "clv is revenue: the formula knows neither margin nor discount", *left_out(data)]
         if interval:
             notes.append("no intervals: the formula has no distribution")
         table.attrs.update({"model": repr(self.model), **described(active, horizon, days), "notes": notes})
@@ -167,7 +167,7 @@ class SimpleContractsFit:
         names = [name for name in means if name in table.columns]
         sums = members @ (table[names].to_numpy() * alike[:, None])
         frame = pd.DataFrame(sums, index=index, columns=names).rename(columns={"p_retained": "retained"})
-        frame.insert(0, "customers", np.round(members @ alike).astype(int))
+        frame.insert(0, "customers", whole(members @ alike))
         frame.attrs.update(table.attrs)
         return frame
 

@@ -158,6 +158,46 @@ def test_grace_joins_what_follows_in_time(grace, number):
     assert table["event"].tolist() == [1, 0][-number:]
 
 
+def test_an_end_within_the_grace_is_none_yet():
+    frame = records(("a", "2023-01-01", "2023-03-01", 10.0), ("b", "2023-01-01", "2023-03-05", 20.0))
+    made = contracts(frame, grace="7 days")
+    table = made.durations(unit="day", until="2023-03-07").table
+    assert table["event"].tolist() == [0, 0]
+    assert table["duration"].tolist() == [65, 65]
+    assert table["renewals"].tolist() == [2, 2]
+    assert table["value"].tolist() == [10.0, 20.0]
+    # On the last day of the grace nothing has followed: it has ended on its day.
+    table = made.durations(unit="day", until="2023-03-08").table
+    assert table["event"].tolist() == [1, 0]
+    assert table["duration"].tolist() == [59, 66]
+    assert table["renewals"].tolist() == [2, 2]
+    assert contracts(frame).durations(unit="day", until="2023-03-05").table["event"].tolist() == [1, 1]
+    audit = made.audit("2023-03-08").table.set_index("check")
+    assert (audit.loc["within grace", "count"], audit.loc["within grace", "examples"]) == (1, ["b"])
+    # Both at the cutoff and at the end of the holdout.
+    split = made.split("2023-03-07", "1 day", unit="day", until="2023-03-31")
+    assert split.holdout.to_numpy().tolist() == [[0, 0, 0], [1, 1, 0]]
+
+
+def test_who_stays_and_pays_late_never_leaves():
+    rng = np.random.default_rng(0)
+    rows = []
+    for customer in range(100):
+        begin = np.datetime64("2020-01-01") + rng.integers(0, 300)
+        while begin < np.datetime64("2021-09-01"):
+            end = time.renewal_days(begin, time.period("month"), 1)
+            rows.append((str(customer), begin, end))
+            begin = end + rng.integers(0, 6)
+    frame = pd.DataFrame(rows, columns=["id", "start", "end"]).astype({"start": "M8[us]", "end": "M8[us]"})
+    made = contracts(frame, grace="7 days")
+    assert made.durations(until="2021-06-15").table["event"].sum() == 0
+    assert contracts(frame).durations(until="2021-06-15").table["event"].sum() > 100
+    split = made.split("2021-06-15", "60 days", until="2021-08-20")
+    assert len(split.holdout) == 100
+    assert (split.holdout["retained"] == 1).all()
+    assert np.ptp(split.holdout["lifetime"]) == 0
+
+
 def test_a_renewal_before_the_start_is_refused_whatever_is_known_of_the_end():
     for end in (None, "2024-01-01"):
         frame = records(("a", "2023-03-01", end, "2023-02-01"), columns=["id", "start", "end", "renews"])
@@ -422,9 +462,11 @@ def looped(rows, until, grace, since=None):
         for number, group in enumerate(groups):
             start, cover = group[0]["start"], max(r["cover"] for r in group)
             deciding = [r for r in group if r["cover"] == cover][-1]
-            event = deciding["end"] is not None or number + 1 < len(groups)
-            last = cover if event else min(cover, until)
-            final = max(start, cover - 1 if event else min(until, cover - 1))
+            event = (deciding["end"] is not None and cover + grace <= until) or number + 1 < len(groups)
+            stale = not event and cover + grace < until
+            in_grace = not event and not stale and grace and cover <= until
+            last = cover if event or stale else until
+            final = max(start, until if in_grace else cover - 1 if event else min(until, cover - 1))
             in_force = {}
             for at in range(start, final + 1):
                 begun = [r for r in group if r["start"] <= at]
@@ -458,7 +500,7 @@ def looped(rows, until, grace, since=None):
                     "entry": entered,
                     "entry_renewals": sum(at <= since - 1 for at in anniversaries[1:]) if since is not None else 0,
                     "last": last,
-                    "stale": not event and cover < until,
+                    "stale": stale,
                 }
             )
         for contract in theirs:
@@ -560,6 +602,27 @@ def test_who_leaves_in_the_holdout_pays_until_then():
     assert split.new_customers.to_dict("index") == {"c": {"retained": 1.0, "lifetime": 60.0, "revenue": 14.0}}
 
 
+def test_periods_that_are_paid_when_they_end():
+    frame = records(
+        ("a", "2023-01-15", "2023-05-15", 10.0),  # four periods, the last paid on 15 May
+        ("b", "2023-01-15", "2023-05-16", 10.0),  # the fifth is begun, and paid on 15 June
+        ("c", "2023-01-31", "2023-02-10", 10.0),  # the first ends on 28 February
+        ("d", "2023-03-31", None, 10.0),
+        ("d", "2023-05-10", None, 25.0),
+        ("e", "2023-05-01", None, 7.0),
+    )
+    made = contracts(frame, timing="end")
+    assert made.durations(until="2023-02-27").table["historic_revenue"].tolist() == [10.0, 10.0, 0.0]
+    assert made.durations(until="2023-05-31").table["historic_revenue"].tolist() == [40.0, 40.0, 10.0, 20.0, 0.0]
+    assert made.durations(until="2023-06-30").table["historic_revenue"].tolist() == [40.0, 50.0, 10.0, 45.0, 7.0]
+    split = made.split("2023-03-31", "3 months", unit="day", until="2023-06-30")
+    assert split.calibration.table["historic_revenue"].tolist() == [20.0, 20.0, 10.0, 0.0]
+    assert split.holdout["revenue"].tolist() == [20.0, 30.0, 30.0]
+    assert split.new_customers["revenue"].tolist() == [7.0]
+    with pytest.raises(ValueError, match="timing"):
+        contracts(frame, timing="middle")
+
+
 def test_what_came_of_a_contract_may_not_be_known():
     frame = records(
         ("a", "2023-01-01", None, "2023-05-01"),
@@ -571,6 +634,24 @@ def test_what_came_of_a_contract_may_not_be_known():
     ):
         split = contracts(frame, renews="renews").split("2023-03-31", "91 days", until="2023-06-30")
     assert split.holdout["retained"].isna().tolist() == [True, False]
+
+
+def test_who_is_known_only_until_a_renewal_is_not_in_the_holdout():
+    frame = records(
+        ("a", "2023-01-01", None, "2023-03-30"),
+        ("b", "2023-01-01", None, "2023-12-31"),
+        ("c", "2023-01-01", "2023-02-01", None),
+        columns=["id", "start", "end", "renews"],
+    )
+    made = contracts(frame, renews="renews")
+    with pytest.warns(DataWarning, match="known only until then: fits count them .* and predictions leave them out"):
+        split = made.split("2023-03-31", "91 days", until="2023-06-30")
+    assert split.calibration.table["event"].tolist() == [0, 0, 1]
+    assert split.calibration.lost_to_follow_up.tolist() == [True, False, False]
+    assert split.holdout.index.tolist() == split.calibration.active.table.index.tolist() == ["b"]
+    # Within the grace of its renewal a contract is still one.
+    late = contracts(frame, renews="renews", grace="1 day").durations(until="2023-03-31")
+    assert not late.lost_to_follow_up.any()
 
 
 def test_a_holdout_must_have_been_observed():

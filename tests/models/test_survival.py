@@ -359,7 +359,9 @@ def test_endings_at_one_time_say_something_where_others_are_seen_longer():
 def test_endings_of_running_periods_cannot_be_counted():
     frame = pd.DataFrame({"renewals": [1, 1], "event": [1, 0], "start": pd.Timestamp("2024-01-01"), "period": "year"})
     data = clv.Durations(frame, "month", observation_end="2024-06-30")
-    with pytest.raises(clv.DataError, match="none of 1 ending can be counted in renewals: contracts end within periods"):
+    with pytest.raises(
+        clv.DataError, match="none of 1 ending can be counted in renewals: contracts end within periods"
+    ):
         ShiftedGeometric().fit(data)
 
 

@@ -83,6 +83,82 @@ def fits(shop):
     return {method: fitted(SBG(), shop, method=method) for method in METHODS}
 
 
+@pytest.mark.parametrize("period", ["month", "year"])
+@pytest.mark.parametrize("timing", ["start", "end"])
+def test_what_is_predicted_is_what_the_holdout_counts(timing, period):
+    # Churn is known, so that only chance parts them: four standard errors of the sum of the differences.
+    rng, number, churn = np.random.default_rng(5), 4000, 0.2
+    start = np.datetime64("2017-01-01") + rng.integers(0, 2000, number)
+    end = clv.time.renewal_days(start, clv.time.period(period), rng.geometric(churn, number))
+    prices = rng.choice([10.0, 30.0], number)
+    frame = pd.DataFrame({"id": np.arange(number), "start": start, "end": end, "price": prices})
+    read = {"customer": "id", "start": "start", "end": "end", "value": "price"}
+    made = clv.Subscriptions(frame, **read, period=period, value_per=period, timing=timing)
+    split = made.split("2021-06-30", "2 years", until="2030-12-31")
+    fit = fixed(fitted(ShiftedGeometric(), split.calibration, timing=timing), theta=churn)
+    differs = split.holdout["revenue"] - fit.predict(horizon="2 years")["expected_revenue"]
+    assert abs(differs.sum()) < 4 * np.sqrt(np.sum(differs**2))
+    # What was paid until then and what was paid after it is what was paid in all: nothing twice, nothing lost.
+    before, after = (made.durations(until=day).table["historic_revenue"] for day in ("2021-06-30", "2023-06-30"))
+    held = split.holdout["revenue"]
+    np.testing.assert_allclose(before[held.index] + held, after[held.index], rtol=1e-12)
+    simple = clv.SimpleCLV().fit(split.calibration).predict(horizon="2 years")["expected_revenue"].sum()
+    assert simple == pytest.approx(held.sum(), rel=0.1)
+
+
+def test_contracts_read_with_another_timing_are_refused():
+    frame = pd.DataFrame({"id": range(9), "start": "2023-01-01", "end": ["2023-04-01"] * 3 + [None] * 6, "price": 1.0})
+    read = {"customer": "id", "start": "start", "end": "end", "value": "price"}
+    start, end = (
+        clv.Subscriptions(frame, **read, timing=timing).durations(until="2023-06-30") for timing in ("start", "end")
+    )
+    refused = "counts payments at the end of a period, and these contracts were read with timing='start'"
+    fit = fitted(ShiftedGeometric(), end, timing="end")
+    with pytest.raises(clv.DataError, match=refused):
+        fitted(ShiftedGeometric(), start, timing="end")
+    for question in (fit.predict, fit.total, lambda data, horizon: fit.draws("clv", data, horizon=horizon)):
+        with pytest.raises(clv.DataError, match=refused):
+            question(start, horizon="1 year")
+    # A ready frame does not say when it was paid.
+    assert len(quietly(fit.predict, dataclasses.replace(start, source=None), horizon="1 year")) == 6
+
+
+@pytest.mark.parametrize("model", [ShiftedGeometric(), Weibull(), clv.SimpleCLV()])
+def test_who_is_known_only_until_a_renewal_is_left_out(model):
+    # Ten contracts of whom nothing is known since July, in records and in a ready frame.
+    begin = pd.Timestamp("2023-01-01")
+    frame = pd.DataFrame({"id": [f"{i:03d}" for i in range(200)], "start": begin, "price": 10.0})
+    frame["end"] = [begin + pd.DateOffset(months=1 + i % 9) for i in range(90)] + [pd.NaT] * 110
+    frame["renews"] = [pd.NaT] * 90 + [pd.Timestamp("2023-07-01")] * 10 + [pd.Timestamp("2024-07-01")] * 100
+    read = clv.Subscriptions(frame, customer="id", start="start", end="end", renews="renews", value="price")
+    made = quietly(read.durations, until="2024-06-30")
+    ready = dataclasses.replace(made, source=None)
+    told = "for 10 contracts nothing is known since their renewal day: they are left out; say what happened to them"
+    for data in (made, ready):
+        fit = quietly((model if isinstance(model, clv.SimpleCLV) else ContractualCLV(model)).fit, data)
+        table, total = (quietly(question, horizon="6 months") for question in (fit.predict, fit.total))
+        assert len(table) == total["customers"].item() == 100
+        assert "095" not in table.index
+        notes = " ".join(table.attrs["notes"])
+        assert told in notes
+        assert "90 of 200 contracts have ended" in notes
+    # Whole months of the mean length, a few days short of the calendar, are no gap.
+    months = ready.table.loc[["150"]].assign(duration=7.0, renewals=7, start=pd.Timestamp("2023-12-01"))
+    assert clv.Durations(months, "month", observation_end="2024-07-03").is_active.all()
+    lost = made.table.loc[["095"]]
+    with pytest.raises(clv.DataError, match=r"no contract is active.* for 1 contract nothing is known"):
+        dataclasses.replace(made, table=lost).active  # noqa: B018
+
+
+def test_customers_in_percent_are_not_rounded():
+    data = clv.Durations.from_survivors([200.5, 160.0, 120.5])
+    data = dataclasses.replace(data, table=data.table.assign(value=1.0))
+    for fit in (fitted(ShiftedGeometric(), data), clv.SimpleCLV().fit(data)):
+        assert quietly(fit.total, horizon="1 year")["customers"].item() == 120.5
+    whole = dataclasses.replace(data, table=data.table.assign(weight=[40.0, 40.0, 120.0]))
+    assert quietly(fit.total, whole, horizon="1 year")["customers"].dtype.kind == "i"
+
+
 # The table
 
 

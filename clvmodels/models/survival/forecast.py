@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clvmodels.data.contracts import Timing
 from clvmodels.data.durations import Durations
 from clvmodels.discounting import sum_of_terms
 from clvmodels.errors import DataError, counted
@@ -19,8 +20,6 @@ from clvmodels.time import unit_days
 
 if TYPE_CHECKING:
     from clvmodels.models.survival.contracts import ContractFit
-
-Timing = Literal["start", "end"]
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,7 @@ def contract_forecast(fit: ContractFit, data: Durations, t: float, payments: Pay
             f"fitted to the endings by {fit.origin.only_cause}: what would be if the other causes were abolished, and "
             "were independent of it"
         )
-    if ended := data.number - active.number:
-        notes.append(f"{ended:,} of {counted(data.number, 'contract')} have ended: they are left out")
+    notes += left_out(data)
     customers_told = counted(active.number, "customer")
     tenure = customers[0] * period
     extrapolates = fit.support == math.inf
@@ -318,6 +316,14 @@ def _check_period(fit: ContractFit, active: Durations) -> None:
             f"the fit counts renewals of contracts by the {mine}, and these are by the "
             f"{' and the '.join(active.periods)}: predict those of its own period, as in data.select(period={mine!r})"
         )
+
+
+def left_out(data: Durations) -> list[str]:
+    """Which contracts a prediction is not about."""
+    told = []
+    if ended := _number(data, ~(data.is_active | data.lost_to_follow_up)):
+        told.append(f"{ended:,} of {counted(data.number, 'contract')} have ended: they are left out")
+    return [*told, *filter(None, [data.lost_told])]
 
 
 def _number(data: Durations, which: NDArray) -> int:
