@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from clvmodels import time
 from clvmodels.data import numbers, parsing
 from clvmodels.data.audit import BUDDHIST, ENOUGH, Audit, date_faults, oddity, row
-from clvmodels.data.choice import wanted
-from clvmodels.data.contracts import Contracts, Fields, Records, Status, renewals_until
+from clvmodels.data.choice import listed, picked, wanted
+from clvmodels.data.contracts import Contracts, Fields, Records, Status, mixed_currencies, renewals_until
 from clvmodels.errors import brief, counted
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def audited(
     table = pd.DataFrame(
         [
             *_facts(records, kept, until_given),
-            *_choices(reader, fields, len(records)),
+            *_choices(reader, fields, len(records), contracts.until),
             *_record_checks(records, contracts, fields, until_given),
             *_contract_checks(contracts, kept, fields, returns, grace),
             _observed_to(kept, until_given),
@@ -140,13 +140,16 @@ def _facts(records: Records, kept: Contracts, until_given: bool) -> Iterator[dic
         yield row("days observed", "note", days, f"{first} to {kept.until}{why}")
 
 
-def _choices(reader: Reader, fields: Fields, records: int) -> Iterator[dict[str, Any]]:
+def _choices(reader: Reader, fields: Fields, records: int, until: np.datetime64) -> Iterator[dict[str, Any]]:
     if fields.where:
         out = reader.scan(parsing.left_out(fields))
         count = 0 if out.empty else out["lines"].iloc[0]
         other = (f"{name} is not {either}" for name, either in wanted(fields).items())
         held = pd.Index([repr(brief(text)) for text in out["held"]])
         yield row("not asked for", "note", count, f"left out: {' or '.join(other)}", of=count + records, found=held)
+    if not (several := mixed_currencies(reader, fields, pd.Timestamp(until))).empty:
+        remark = f"refused by durations(): {fields.doubtful} holds {listed(several)}; {picked(several)}"
+        yield row("several currencies", "error", several["lines"].sum(), remark, of=records)
     for number, name in enumerate(fields.customers[1:], 1):
         taken = reader.scan(parsing.second_ids(fields, number)).iloc[0]
         remark = f"taken where {' and '.join(fields.customers[:number])} is missing"

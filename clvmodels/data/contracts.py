@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels import time
+from clvmodels.data.choice import by_currency, mixed
 from clvmodels.data.parsing import HUGE, Columns, as_text, customer, day, log, number, present, quoted, written
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Status(IntEnum):
 class Fields(Columns):
     """Which columns of contract records hold what, and how to read them.
 
-    `period` and `value_per` are periods, or the names of columns that hold such texts.
+    `period` and `value_per` are periods, or the names of columns that hold such texts. `doubtful` is a column that seems
+    to hold currencies though nobody said so.
     """
 
     start: str
@@ -62,6 +64,7 @@ class Fields(Columns):
     period: time.Period | str
     value_per: time.Period | str
     cause: str | None
+    doubtful: str | None = None
 
     @property
     def dates(self) -> tuple[str, ...]:
@@ -105,6 +108,23 @@ def records_sql(fields: Fields) -> str:
     order = ", ".join(["customer NULLS LAST", "start", *map(quoted, [*known, *later])])
     selected = ", ".join(f"{column} AS {quoted(name)}" for name, column in columns.items())
     return f"SELECT * FROM (SELECT {selected} FROM {log(fields)}) ORDER BY {order}"
+
+
+def currencies_sql(name: str, fields: Fields) -> str:
+    """Records that begin by `$until` by currency, and how many of them have a price that is not 0."""
+    begun = f"{day(fields.start, fields)} <= CAST($until AS DATE)"
+    return f"""
+        SELECT {as_text(name, fields)} AS currency, count(*) AS lines,
+            count(*) FILTER ({number(str(fields.value), fields)} <> 0) AS worth
+        FROM {log(fields)} WHERE {begun} GROUP BY 1 ORDER BY 2 DESC, 1"""
+
+
+def mixed_currencies(reader: Reader, fields: Fields, until: pd.Timestamp) -> pd.DataFrame:
+    """The currencies of prices that would be added up, where they are more than one."""
+    if fields.doubtful is None:
+        return pd.DataFrame()
+    found = reader.scan(currencies_sql(fields.doubtful, fields), until=until)
+    return mixed(by_currency(found, fields.doubtful), fields)
 
 
 @dataclass(frozen=True)

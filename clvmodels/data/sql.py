@@ -166,7 +166,7 @@ def unread_texts(fields: Fields, status: Status) -> str:
         GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 100"""
 
 
-def several(name: str, fields: Fields) -> str:
+def several(name: str, fields: Columns) -> str:
     """Whether more than one value stands in a column."""
     return f"SELECT count(DISTINCT {present(name, fields)}) > 1 AS several FROM {log(fields)}"
 

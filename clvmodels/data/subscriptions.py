@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from clvmodels import schema, time
 from clvmodels.data import choice, numbers, parsing
 from clvmodels.data.contract_audit import audited, remedy, said
-from clvmodels.data.contracts import Contracts, Fields, Records, Status, contracts_of, read_records, something
+from clvmodels.data.contracts import (
+    Contracts,
+    Fields,
+    Records,
+    Status,
+    contracts_of,
+    mixed_currencies,
+    read_records,
+    something,
+)
 from clvmodels.data.customers import check_attributes
 from clvmodels.data.durations import Durations
 from clvmodels.data.reader import Reader
@@ -91,7 +100,9 @@ class Subscriptions:
         Column with the day until which is paid, by who is still a customer. Where it is before the end of observation
         and no end stands beside it, nothing is known of the customer from that day on: a warning says how many.
     value : str, optional
-        Column with the price. Of records that overlap the one counts that began last.
+        Column with the price. Of records that overlap the one counts that began last. A column whose name ends in
+        "currency" or "currency_code" is looked at: prices in several are refused, unless `where` names those that
+        count.
     value_per : str, default "month"
         What the price is for: "month", "3 months", "quarter", "year", "week", "2 weeks", "day", or a column that holds
         such texts. Months, quarters and years convert exactly; a month counts 30.4375 days or 1/12 of 365.25.
@@ -189,6 +200,7 @@ class Subscriptions:
             if reader.scan("SELECT 1 FROM log LIMIT 1").empty:
                 raise DataError(f"{self._kind} has columns but no rows")
             choice.check_chosen(reader, self._fields)
+            self._fields = dataclasses.replace(self._fields, doubtful=choice.doubtful_currency(reader, self._fields))
 
     def __repr__(self) -> str:
         fields = self._fields
@@ -347,7 +359,7 @@ class Subscriptions:
         """
         time.unit_days(unit)
         period = time.period(unit)
-        records, end, told = self._checked(until)
+        records, end, told = self._checked(until, priced=False)
         _tell(told)
         first = self._since(since, end)
         contracts = self._kept(contracts_of(records, from_day(end), self._grace), None)
@@ -520,14 +532,20 @@ class Subscriptions:
             parsing.check_numbers(fields.value, fields)
         parsing.check_timezone(reader, fields.timezone)
 
-    def _checked(self, until: Day | None) -> tuple[Records, pd.Timestamp, list[str]]:
+    def _checked(self, until: Day | None, *, priced: bool = True) -> tuple[Records, pd.Timestamp, list[str]]:
         """The records, the last day observed, and what is to be told of the records."""
         fields = self._fields
         with self._reading() as reader:
             told = choice.ids_beside(reader, fields)
             records = self._known(read_records(reader, fields))
+            end = self._end(records, until)
+            several = mixed_currencies(reader, fields, end) if priced else pd.DataFrame()
+        if not several.empty:
+            raise DataError(
+                f"{fields.doubtful}, which no option names, holds {choice.listed(several)}, which cannot be added up; "
+                f"{choice.picked(several)}, or can name those that may be added up all the same"
+            )
         total = counted(len(records), "record")
-        end = self._end(records, until)
         known = ~(records.start > from_day(end))  # where the start cannot be read, too
         for status in Status:
             if status is Status.USED or not (number := int((found := known & (records.status == status)).sum())):

@@ -721,3 +721,23 @@ def test_contracts_of_a_telephone_company():
     assert made.attributes == ("kind",)
     paid = (telco["MonthlyCharges"] * (telco["tenure"] + (telco["Churn"] == "No"))).to_numpy()
     np.testing.assert_allclose(table["historic_revenue"], paid, rtol=1e-12)
+
+
+def test_prices_in_several_currencies_are_refused():
+    frame = simple().assign(currency=["EUR", "USD", "EUR", "EUR", "EUR", None])
+    made = contracts(frame)
+    sentence = "currency, which no option names, holds EUR in 4 lines, USD in 1 line, which cannot be added up; where="
+    for ask in (made.durations, lambda until: made.split("2023-03-31", "1 month", until=until)):
+        with pytest.raises(DataError, match=sentence):
+            ask(until="2023-06-30")
+    row = made.audit("2023-06-30").table.set_index("check").loc["several currencies"]
+    assert (row["level"], row["count"]) == ("error", 5)
+    assert row["remark"].endswith("where={'currency': ['EUR']} picks one")
+    euros = contracts(frame, where={"currency": ["EUR"]})
+    assert euros.durations(until="2023-06-30").table.index.tolist() == ["active", "back", "upgraded"]
+    assert "several currencies" not in euros.audit("2023-06-30").table["check"].tolist()
+    # Where no price is read or none counts, nothing is added up; nor what begins after the end of observation.
+    for quiet in (contracts(frame.drop(columns="price")), contracts(frame.assign(price=[10, 0, 10, 10, 10, 12]))):
+        assert len(quiet.durations(until="2023-06-30")) == 5
+    made.cohorts("month", until="2023-06-30")
+    assert len(contracts(simple().assign(currency=[*["EUR"] * 5, "USD"])).durations(until="2023-04-30")) == 4
