@@ -184,10 +184,22 @@ def _record_checks(
     remark = "left out; correct them" if not until_given else f"left out, being after {contracts.until}"
     level = "note" if until_given else "warning"
     yield oddity("start after the end of observation", level, late.sum(), remark, number, records.customers(late))
-    overlapping = contracts.row[contracts.overlaps]
+    repeated = contracts.row[records.repeated[contracts.row]]
+    remark = "equal to another in every column; they change nothing"
+    yield oddity("repeated records", "note", len(repeated), remark, number, records.customers(repeated))
+    overlapping = contracts.row[contracts.overlaps & ~records.repeated[contracts.row]]
     remark = "records that begin before an earlier one of the customer has ended: one contract"
-    yield oddity("overlaps", "note", len(overlapping), remark, number, records.customers(overlapping))
-    joined = len(contracts.row) - len(contracts) - len(overlapping)
+    payments, worth = (each.sum() for each in contracts.beside())
+    if worth > 0:
+        share = worth / (worth + np.nansum(contracts.paid))
+        remark += (
+            f", of which the record that began last counts; {worth:,.2f} due by the others ({share:.1%} of all, "
+            f"{worth / payments:,.2f} a period) is not counted; if these are separate products, make the contract the "
+            "customer"
+        )
+    level = "warning" if worth > 0 else "note"
+    yield oddity("overlaps", level, len(overlapping), remark, number, records.customers(overlapping))
+    joined = len(contracts.row) - len(contracts) - (contracts.overlaps | records.repeated[contracts.row]).sum()
     yield oddity("continued", "note", joined, "records that follow what came before: the same contract", number)
     if fields.cause:
         used = contracts.row

@@ -38,6 +38,9 @@ HUGE = "1e18"
 # What pandas can hold and people write; DuckDB knows infinite dates, too.
 _FIRST, _LAST = "DATE '0001-01-01'", "DATE '9999-12-31'"
 
+# The whole line, for its hash; no column is likely to have this name.
+LINE = '"a whole line of the log"'
+
 # What stands for a date that cannot be used.
 NO_DAY = 2**31 - 1
 

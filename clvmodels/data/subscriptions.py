@@ -228,7 +228,7 @@ class Subscriptions:
             Last day observed, as for `durations`.
         """
         with self._reading() as reader:
-            records = self._known(read_records(reader, self._fields))
+            records = self._known(read_records(reader, self._fields, whole=True))
             end = self._end(records, until)
             contracts = contracts_of(records, from_day(end), self._grace)
             return audited(reader, records, contracts, self._fields, self._returns, self._grace, until is not None)

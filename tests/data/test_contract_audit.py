@@ -62,7 +62,8 @@ def found():
         ("unreadable prices", "error", 1, ["'-1.0'"]),
         ("end before start", "error", 1, ["backwards"]),
         ("start after the end of observation", "note", 1, ["late"]),
-        ("overlaps", "note", 1, ["overlap"]),
+        ("repeated records", "ok", 0, []),
+        ("overlaps", "warning", 1, ["overlap"]),
         ("continued", "note", 1, []),
         ("cause without end", "warning", 1, ["odd"]),
         ("returns", "note", 1, ["back"]),
@@ -171,3 +172,29 @@ def test_contracts_of_several_periods_are_counted():
     table = audit_of(*rows, period="term").table.set_index("check")
     assert table.loc[["by the month", "by the 3 months"], "count"].tolist() == [1, 2]
     assert not audit_of(*rows).table["check"].str.startswith("by the").any()
+
+
+def test_income_of_records_side_by_side_is_missed():
+    rows = [
+        # Two products until the end of observation; the cheaper one began last: 50 fell due on the first of six months.
+        row("two", "2023-01-01", price=50.0, kind="big"),
+        row("two", "2023-01-15", price=10.0, kind="small"),
+        row("two", "2023-01-15", price=10.0, kind="small"),
+        # An upgrade; the old record ends a day too late, on which a payment falls due.
+        row("one", "2023-01-01", "2023-03-02", price=7.0),
+        row("one", "2023-03-01", price=9.0),
+    ]
+    table = audit_of(*rows, until="2023-06-30").table.set_index("check")
+    assert table.loc["repeated records", ["level", "count", "examples"]].tolist() == ["note", 1, ["two"]]
+    assert table.loc["overlaps", ["level", "count"]].tolist() == ["warning", 2]
+    # Counted: 50 + 5 x 10, and 2 x 7 + 4 x 9. Not counted: 5 x 50, and the 7 that overlaps on 1 March.
+    assert "; 257.00 due by the others (63.1% of all, 42.83 a period) is not counted; if" in table.loc["overlaps", "remark"]
+    assert table.loc["overlaps", "remark"].endswith("if these are separate products, make the contract the customer")
+    assert table.loc["continued", "count"] == 0
+
+
+def test_an_overlap_in_which_nothing_falls_due_is_a_note():
+    rows = [row("a", "2023-01-01", "2023-03-10"), row("a", "2023-03-08"), row("a", "2023-03-08")]
+    table = audit_of(*rows).table.set_index("check")
+    assert table.loc["overlaps", ["level", "count"]].tolist() == ["note", 1]
+    assert audit_of(rows[0], rows[1], value=None).table.set_index("check").loc["overlaps", "level"] == "note"
