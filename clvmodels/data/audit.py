@@ -167,9 +167,9 @@ def date_faults(texts: pd.Series, fields: parsing.Columns) -> tuple[bool, bool]:
     return buddhist, not (buddhist and written)
 
 
-def is_buddhist(year: int) -> bool:
-    """Whether a year seems to be counted in the Thai calendar."""
-    return _BUDDHIST_START <= year <= pd.Timestamp.today().year + 543
+def is_buddhist(year: Any) -> Any:
+    """Whether a year, or each of several, seems to be counted in the Thai calendar."""
+    return (year >= _BUDDHIST_START) & (year <= pd.Timestamp.today().year + 543)
 
 
 def buddhist_lines(reader: Reader, fields: Fields) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clvmodels import time
 from clvmodels.data import numbers, parsing
-from clvmodels.data.audit import BUDDHIST, ENOUGH, Audit, date_faults, oddity, row
+from clvmodels.data.audit import BUDDHIST, ENOUGH, Audit, date_faults, is_buddhist, oddity, row
 from clvmodels.data.choice import listed, picked, wanted
 from clvmodels.data.contracts import Contracts, Fields, Records, Status, mixed_currencies, renewals_until
 from clvmodels.errors import brief, counted
@@ -25,6 +25,12 @@ _EXITS = 50
 
 # So many exits are missing where none is seen, so that chance is no explanation (exp(-5) is below 1 %).
 _MISSED = 5
+
+# A silence at the end that is so much longer than the longest of the last gaps between days with a start or end.
+_SILENCE, _LAST_GAPS, _FEWEST_GAPS = 2, 50, 10
+
+# Years that nobody means: contracts before the first, and ends that stand for none as long as this after today.
+_FIRST_YEAR, _FAR = 1900, 100
 
 # Causes that are named.
 _CAUSES = 6
@@ -72,6 +78,51 @@ def remedy(records: Records, status: Status, found: NDArray[np.bool_], fields: F
     return "correct them"
 
 
+def today() -> np.datetime64:
+    """The day of today."""
+    return pd.Timestamp.today().to_datetime64().astype("datetime64[D]")
+
+
+def unobserved(end: np.datetime64, until_given: bool) -> str:
+    """What is said of an end of observation that is after today."""
+    if until_given:
+        return (
+            f"until {end} is after today, {today()}, and nobody knows yet who will have left by then; give the last day "
+            "until when ends were recorded"
+        )
+    return f"no contract starts by today, {today()}; correct the starts"
+
+
+def silence(records: Records, until: np.datetime64) -> tuple[int, str]:
+    """For how many days before the end of observation nothing is recorded, where that is too long, and what is said."""
+    used = records.status == Status.USED
+    days = np.unique(np.concatenate([records.start[used], records.end[used]]))
+    days = days[days <= until]  # what is missing, too, is not
+    gaps = np.diff(days[-_LAST_GAPS - 1 :]).astype(int)
+    quiet = int((until - days[-1]).astype(int)) if len(days) else 0
+    if len(gaps) < _FEWEST_GAPS or quiet <= _SILENCE * gaps.max():
+        return 0, ""
+    return quiet, (
+        f"no start or end is recorded in the last {counted(quiet, 'day')} before {until}, though the longest gap before "
+        f"that is {counted(int(gaps.max()), 'day')}; everybody counts as still there: if the records end on {days[-1]}, "
+        "give that as until="
+    )
+
+
+def buddhist(records: Records) -> NDArray[np.bool_]:
+    """Records with a year that seems to be counted in the Thai calendar."""
+    found = np.zeros(len(records), bool)
+    for dates in (records.start, records.end, records.renews):
+        found |= is_buddhist(_years(dates))
+    return found
+
+
+def _years(dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """The years of days, 2000 where there is none."""
+    years = dates.astype("datetime64[Y]").astype(np.int64) + 1970
+    return np.where(np.isnat(dates), 2000, years)
+
+
 def _texts(records: Records, status: Status, found: NDArray[np.bool_]) -> pd.Series:
     """The most frequent texts that cannot be read."""
     texts = records.texts[status].filter(found).to_pandas() if status in records.texts else []
@@ -110,6 +161,7 @@ def audited(
             *_choices(reader, fields, len(records), contracts.until),
             *_record_checks(records, contracts, fields, until_given),
             *_contract_checks(contracts, kept, fields, returns, grace),
+            *_days(records, contracts, until_given),
             _observed_to(kept, until_given),
             _survivors_only(kept),
             _enough(kept),
@@ -137,6 +189,7 @@ def _facts(records: Records, kept: Contracts, until_given: bool) -> Iterator[dic
     if number:
         first, days = kept.start.min(), (kept.until - kept.start.min()).astype(int)
         why = "" if until_given else ", the last start or end that is not in the future"
+        why = ", the last start: all are in the future" if not until_given and kept.until > today() else why
         yield row("days observed", "note", days, f"{first} to {kept.until}{why}")
 
 
@@ -245,6 +298,25 @@ def _contract_checks(
     for i, name in enumerate(fields.attributes):
         differ = kept.attribute(i)[1]
         yield some(f"conflicting {name}", "note", differ, "contracts with several values; the earliest counts")
+
+
+def _days(records: Records, contracts: Contracts, until_given: bool) -> Iterator[dict[str, Any]]:
+    """Whether days are such as people mean, and the end of observation one that can be."""
+    number, end = len(records), contracts.until
+    late = end > today()
+    remark = f"refused by durations(): {unobserved(end, until_given)}"
+    yield oddity("observed beyond today", "error", int(late), remark, np.nan)
+    quiet, remark = silence(records, end) if until_given and not late else (0, "")
+    yield oddity("silence at the end", "warning", quiet, remark, np.nan)
+    thai = buddhist(records)
+    yield oddity("Buddhist years", "warning", thai.sum(), f"their years {BUDDHIST}", number, records.customers(thai))
+    years = [_years(dates) for dates in (records.start, records.end, records.renews)]
+    old = np.min(years, axis=0) < _FIRST_YEAR
+    remark = f"records with a year before {_FIRST_YEAR}; correct them"
+    yield oddity("implausible years", "warning", old.sum(), remark, number, records.customers(old))
+    far = ~(records.start > end) & (np.max(years[1:], axis=0) > pd.Timestamp.today().year + _FAR) & ~thai
+    remark = f"ends more than {_FAR} years from now, such as 9999-12-31: still active"
+    yield oddity("ends far in the future", "note", far.sum(), remark, number, records.customers(far))
 
 
 def _observed_to(kept: Contracts, until_given: bool) -> dict[str, Any]:

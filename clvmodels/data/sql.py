@@ -32,7 +32,6 @@ from clvmodels.data.parsing import (
 )
 
 
-
 class Status(IntEnum):
     """What a line is; refunds and purchases are used."""
 

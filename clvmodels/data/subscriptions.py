@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from clvmodels import schema, time
 from clvmodels.data import choice, numbers, parsing
-from clvmodels.data.contract_audit import audited, remedy, said
+from clvmodels.data.audit import BUDDHIST
+from clvmodels.data.contract_audit import audited, buddhist, remedy, said, silence, today, unobserved
 from clvmodels.data.contracts import (
     Contracts,
     Fields,
@@ -242,7 +243,9 @@ class Subscriptions:
             Unit of `duration` and `entry`, which are exact differences of days divided by its length. `renewals` are
             counted on the calendar from the start of each contract, by its own period.
         until : date, optional
-            Last day observed: until when starts and ends were recorded. Later ones are not known then. Default: the
+            Last day observed: until when starts and ends were recorded, not after today. Later ones are not known
+            then. A warning tells where nothing is recorded for long before it, so that all count as still there.
+            Default: the
             last start or end in the records that is not in the future; where ends are known in advance, or nothing
             happened lately, give it.
         since : date, optional
@@ -546,6 +549,9 @@ class Subscriptions:
                 f"{choice.picked(several)}, or can name those that may be added up all the same"
             )
         total = counted(len(records), "record")
+        if from_day(end) > today():
+            years = f"; their years {BUDDHIST}" if until is None and buddhist(records).any() else ""
+            raise DataError(f"{unobserved(from_day(end), until is not None)}{years}")
         known = ~(records.start > from_day(end))  # where the start cannot be read, too
         for status in Status:
             if status is Status.USED or not (number := int((found := known & (records.status == status)).sum())):
@@ -564,6 +570,10 @@ class Subscriptions:
         if until is None and self._known_until is None and (later := ~known).any():
             future = counted(int(later.sum()), "record")
             told.append(f"{fields.start} is in the future in {future}, which are left out; correct it or give until=")
+        if thai := int(buddhist(records).sum()):
+            told.append(f"{thai:,} of {total} have years that {BUDDHIST}")
+        if until is not None and (remark := silence(records, from_day(end))[1]):
+            told.append(remark)
         return records, end, told
 
     @staticmethod

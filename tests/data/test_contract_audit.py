@@ -188,7 +188,10 @@ def test_income_of_records_side_by_side_is_missed():
     assert table.loc["repeated records", ["level", "count", "examples"]].tolist() == ["note", 1, ["two"]]
     assert table.loc["overlaps", ["level", "count"]].tolist() == ["warning", 2]
     # Counted: 50 + 5 x 10, and 2 x 7 + 4 x 9. Not counted: 5 x 50, and the 7 that overlaps on 1 March.
-    assert "; 257.00 due by the others (63.1% of all, 42.83 a period) is not counted; if" in table.loc["overlaps", "remark"]
+    assert (
+        "; 257.00 due by the others (63.1% of all, 42.83 a period) is not counted; if"
+        in table.loc["overlaps", "remark"]
+    )
     assert table.loc["overlaps", "remark"].endswith("if these are separate products, make the contract the customer")
     assert table.loc["continued", "count"] == 0
 

@@ -741,3 +741,62 @@ def test_prices_in_several_currencies_are_refused():
         assert len(quiet.durations(until="2023-06-30")) == 5
     made.cohorts("month", until="2023-06-30")
     assert len(contracts(simple().assign(currency=[*["EUR"] * 5, "USD"])).durations(until="2023-04-30")) == 4
+
+
+@pytest.mark.parametrize("ask", ["durations", "cohorts", "split"])
+def test_nobody_has_observed_the_future(ask):
+    made = contracts(simple())
+    arguments = ("2023-03-31", "1 month") if ask == "split" else ()
+    with pytest.raises(
+        DataError, match=r"^until 2999-01-01 is after today, 2\d{3}-\d\d-\d\d, and nobody knows yet who"
+    ):
+        getattr(made, ask)(*arguments, until="2999-01-01")
+    with pytest.raises(DataError, match="since 2999-01-01 is after the end of observation"):
+        getattr(made, ask)(*arguments, until="2023-06-30", since="2999-01-01")
+    row = made.audit("2999-01-01").table.set_index("check").loc["observed beyond today"]
+    assert (row["level"], row["count"]) == ("error", 1)
+    assert row["remark"].startswith("refused by durations(): until 2999-01-01 is after today")
+
+
+def test_a_silence_at_the_end_is_told():
+    days = pd.date_range("2023-01-02", periods=20, freq="7D")
+    frame = pd.DataFrame({"id": range(20), "start": days, "end": [days[9], *[None] * 19]})
+    made = contracts(frame)
+    assert len(made.durations(until="2023-05-29")) == 20  # 14 days, twice the longest gap
+    assert made.audit("2023-05-29").table.set_index("check").loc["silence at the end", "level"] == "ok"
+    sentence = (
+        "no start or end is recorded in the last 15 days before 2023-05-30, though the longest gap before that is 7"
+    )
+    with pytest.warns(
+        DataWarning, match=f"{sentence} days; everybody counts as still there: if the records end on 2023"
+    ):
+        made.durations(until="2023-05-30")
+    row = made.audit("2023-05-30").table.set_index("check").loc["silence at the end"]
+    assert (row["level"], row["count"]) == ("warning", 15)
+    assert row["remark"].startswith(sentence)
+
+
+def test_years_that_look_buddhist_are_told():
+    frame = simple().assign(end=["2567-02-28", *simple()["end"][1:]])
+    made = contracts(frame)
+    with pytest.warns(DataWarning, match=r"1 of 6 records have years that look Buddhist \(2567 is 2024: subtract 543"):
+        assert made.durations(until="2023-06-30").table.loc["active", "event"] == 0
+    row = made.audit("2023-06-30").table.set_index("check").loc["Buddhist years"]
+    assert (row["level"], row["count"], row["examples"]) == ("warning", 1, ["active"])
+    thai = frame.assign(start=[f"{int(day[:4]) + 543}{day[4:]}" for day in frame["start"]], end=None)
+    with pytest.raises(DataError, match="no contract starts by today.*; correct the starts; their years look Buddhist"):
+        contracts(thai).durations()
+    table = contracts(thai).audit().table.set_index("check")
+    assert table.loc["Buddhist years", "count"] == 6
+    assert table.loc["days observed", "remark"].endswith("the last start: all are in the future")
+    assert table.loc["observed beyond today", "level"] == "error"
+
+
+def test_years_that_nobody_means_are_told():
+    frame = simple().assign(end=["9999-12-31", *simple()["end"][1:]])
+    frame.loc[1, "start"] = "0203-01-01"
+    made = contracts(frame)
+    table = made.audit("2023-06-30").table.set_index("check")
+    assert table.loc["implausible years", ["level", "count", "examples"]].tolist() == ["warning", 1, ["gone"]]
+    assert table.loc["ends far in the future", ["level", "count", "examples"]].tolist() == ["note", 1, ["active"]]
+    assert made.durations(until="2023-06-30").table.loc["active", "event"] == 0
