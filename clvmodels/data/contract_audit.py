@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from clvmodels import time
 from clvmodels.data import numbers, parsing
-from clvmodels.data.audit import BUDDHIST, ENOUGH, Audit, date_faults, is_buddhist, oddity, row
+from clvmodels.data.audit import BUDDHIST, ENOUGH, Audit, date_remedies, is_buddhist, oddity, row
 from clvmodels.data.choice import listed, picked, wanted
 from clvmodels.data.contracts import Contracts, Fields, Records, Status, mixed_currencies, renewals_until
-from clvmodels.errors import brief, counted
+from clvmodels.errors import brief, counted, examples
 
 if TYPE_CHECKING:
     from clvmodels.data.reader import Reader
@@ -31,6 +31,14 @@ _SILENCE, _LAST_GAPS, _FEWEST_GAPS = 2, 50, 10
 
 # Years that nobody means: contracts before the first, and ends that stand for none as long as this after today.
 _FIRST_YEAR, _FAR = 1900, 100
+
+# A larger share of contracts of those who came back is no accident: records with gaps, as a rule.
+_MANY_RETURNS = 1 / 5
+
+# What exports write where nothing stands.
+_BLANK = re.compile(
+    r"\s*(\\N|null|\(null\)|n\.?/?a\.?|<na>|nan|nat|none|nil|-+|0+|0000-00-00.*|00[./]00[./]0000.*)\s*", re.IGNORECASE
+)
 
 # Causes that are named.
 _CAUSES = 6
@@ -67,10 +75,11 @@ def remedy(records: Records, status: Status, found: NDArray[np.bool_], fields: F
     texts = _texts(records, status, found)
     dates = {Status.NO_START: fields.start, Status.NO_END: fields.end, Status.NO_RENEWS: fields.renews}
     if (name := dates.get(status)) and fields.is_written(name):
-        buddhist, order = date_faults(texts, fields)
-        return (
-            ", and ".join([f"the years {BUDDHIST}"] * buddhist + [fields.date_remedy(name)] * order) or "correct them"
-        )
+        marks = texts[texts.map(blank_mark).astype(bool)] if status is not Status.NO_START else texts.head(0)
+        told = [f"{examples(map(repr, marks))}, if that stands for a missing date, must be emptied"] * (len(marks) > 0)
+        rest = texts.drop(marks.index)
+        told += date_remedies(rest, fields, name) if len(rest) or not len(marks) else []
+        return ", and ".join(told) or "correct them"
     if status is Status.NO_VALUE and fields.types[str(fields.value)] in parsing.TEXTS:
         form = numbers.pattern(fields.decimal, fields.thousands)
         if unread := [text for text in texts if not re.fullmatch(form, text)]:
@@ -87,8 +96,8 @@ def unobserved(end: np.datetime64, until_given: bool) -> str:
     """What is said of an end of observation that is after today."""
     if until_given:
         return (
-            f"until {end} is after today, {today()}, and nobody knows yet who will have left by then; give the last day "
-            "until when ends were recorded"
+            f"until {end} is after today, {today()}, and nobody knows yet who will have left by then; give the last "
+            "day until when ends were recorded"
         )
     return f"no contract starts by today, {today()}; correct the starts"
 
@@ -103,9 +112,9 @@ def silence(records: Records, until: np.datetime64) -> tuple[int, str]:
     if len(gaps) < _FEWEST_GAPS or quiet <= _SILENCE * gaps.max():
         return 0, ""
     return quiet, (
-        f"no start or end is recorded in the last {counted(quiet, 'day')} before {until}, though the longest gap before "
-        f"that is {counted(int(gaps.max()), 'day')}; everybody counts as still there: if the records end on {days[-1]}, "
-        "give that as until="
+        f"no start or end is recorded in the last {counted(quiet, 'day')} before {until}, though the longest gap "
+        f"before that is {counted(int(gaps.max()), 'day')}; everybody counts as still there: if the records end on "
+        f"{days[-1]}, give that as until="
     )
 
 
@@ -121,6 +130,17 @@ def _years(dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
     """The years of days, 2000 where there is none."""
     years = dates.astype("datetime64[Y]").astype(np.int64) + 1970
     return np.where(np.isnat(dates), 2000, years)
+
+
+def blank_mark(text: str) -> bool:
+    """Whether a text is one that exports write where nothing stands."""
+    return _BLANK.fullmatch(text) is not None
+
+
+def blanks(records: Records, status: Status, found: NDArray[np.bool_]) -> bool:
+    """Whether ends or renewals are among those that cannot be read that seem to be missing, so active customers."""
+    asked = status in (Status.NO_END, Status.NO_RENEWS)
+    return asked and any(map(blank_mark, _texts(records, status, found)))
 
 
 def _texts(records: Records, status: Status, found: NDArray[np.bool_]) -> pd.Series:
@@ -271,12 +291,20 @@ def _contract_checks(
     if again.any():
         gaps = (contracts.start[again] - contracts.last[np.flatnonzero(again) - 1]).astype(int)
         done = {
-            "new": ("note", "contracts of customers who came back, each with a tenure of its own"),
+            "new": (
+                "warning" if again.mean() > _MANY_RETURNS else "note",
+                "contracts of customers who came back, each with a tenure of its own",
+            ),
             "first": ("warning", "left out: contracts of customers who came back"),
             "error": ("error", "refused by durations(): contracts of customers who came back"),
         }
         level, remark = done[returns]
-        remark += f"; after {gaps.min():,} to {gaps.max():,} days, half of them within {np.median(gaps):,.0f}"
+        least, most = int(gaps.min()), int(gaps.max())
+        remark += (
+            f"; after {counted(least, 'day')}"
+            if least == most
+            else (f"; after {least:,} to {counted(most, 'day')}, half of them within {np.median(gaps):,.0f}")
+        )
         yield some("returns", level, again, f"{remark}: grace= would join the closest", contracts)
     else:
         yield oddity("returns", "note", 0, "", len(contracts))

@@ -53,8 +53,8 @@ class Status(IntEnum):
 class Fields(Columns):
     """Which columns of contract records hold what, and how to read them.
 
-    `period` and `value_per` are periods, or the names of columns that hold such texts. `doubtful` is a column that seems
-    to hold currencies though nobody said so.
+    `period` and `value_per` are periods, or the names of columns that hold such texts. `doubtful` is a column that
+    seems to hold currencies though nobody said so.
     """
 
     start: str
@@ -390,7 +390,7 @@ class Contracts:
         left = payments(np.arange(len(row)), start, np.minimum(cover, stop[part])) - counted.astype(np.int64)
         worth = np.where(left > 0, left * np.nan_to_num(_price(records, row, self.period[part])), 0.0)
         number = np.bincount(part, left, minlength=len(self)).astype(np.int64)
-        return number, np.bincount(part, worth, minlength=len(self))
+        return number, np.bincount(part, worth, minlength=len(self)).astype(np.float64)
 
     def find(self, customer: Integers, start: Days) -> Integers:
         """Which of the contracts those of these customers belong to that began on these days (n,)."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from clvmodels import schema, time
 from clvmodels.data import choice, numbers, parsing
 from clvmodels.data.audit import BUDDHIST
-from clvmodels.data.contract_audit import audited, buddhist, remedy, said, silence, today, unobserved
+from clvmodels.data.contract_audit import audited, blanks, buddhist, remedy, said, silence, today, unobserved
 from clvmodels.data.contracts import (
     Contracts,
     Fields,
@@ -563,7 +563,8 @@ class Subscriptions:
             sentence += f": {self._shown(records, status, np.flatnonzero(found))}"
             if fields.bad_rows == "error":
                 do = remedy(records, status, found, fields)
-                raise DataError(f"{sentence}; {do}, or leave them out with bad_rows='drop'")
+                lost = ", which takes away customers who are still there" if blanks(records, status, found) else ""
+                raise DataError(f"{sentence}; {do}, or leave them out with bad_rows='drop'{lost}")
             told.append(f"{sentence}; they are left out")
         if not (records.status == Status.USED).any():
             raise DataError(f"no contract is left of {total}")

@@ -291,6 +291,7 @@ def test_ids_keep_their_type():
     [
         (("z", None, None, 1.0), r"start is not written YYYY-MM-DD in 1 of 7 records: customer z; the order of day"),
         (("z", "03/04/2023", None, 1.0), r"in 1 of 7 records: '03/04/2023' \(customer z\); the order of day and mo"),
+        (("z", "45000", None, 1.0), r"start is not .* in 1 of 7 records: '45000' \(customer z\); numbers such as"),
         (("z", "2023-01-01", "soon", 1.0), r"end is not written YYYY-MM-DD in 1 of 7 records: 'soon' \(customer z"),
         (("z", "2023-03-01", "2023-02-01", 1.0), r"end is before start in 1 of 7 records: customer z; correct the"),
         (("z", "2023-03-01", None, -1.0), r"price is negative, not finite or no number in 1 of 7 records: '-1.0' \("),
@@ -747,9 +748,7 @@ def test_prices_in_several_currencies_are_refused():
 def test_nobody_has_observed_the_future(ask):
     made = contracts(simple())
     arguments = ("2023-03-31", "1 month") if ask == "split" else ()
-    with pytest.raises(
-        DataError, match=r"^until 2999-01-01 is after today, 2\d{3}-\d\d-\d\d, and nobody knows yet who"
-    ):
+    with pytest.raises(DataError, match=r"^until 2999-01-01 is after today, 2\d{3}-\d\d-\d\d, and nobody knows yet"):
         getattr(made, ask)(*arguments, until="2999-01-01")
     with pytest.raises(DataError, match="since 2999-01-01 is after the end of observation"):
         getattr(made, ask)(*arguments, until="2023-06-30", since="2999-01-01")
@@ -764,12 +763,8 @@ def test_a_silence_at_the_end_is_told():
     made = contracts(frame)
     assert len(made.durations(until="2023-05-29")) == 20  # 14 days, twice the longest gap
     assert made.audit("2023-05-29").table.set_index("check").loc["silence at the end", "level"] == "ok"
-    sentence = (
-        "no start or end is recorded in the last 15 days before 2023-05-30, though the longest gap before that is 7"
-    )
-    with pytest.warns(
-        DataWarning, match=f"{sentence} days; everybody counts as still there: if the records end on 2023"
-    ):
+    sentence = "no start or end is recorded in the last 15 days before 2023-05-30, though the longest gap before that "
+    with pytest.warns(DataWarning, match=f"{sentence}is 7 days; everybody counts as still there: if the records end"):
         made.durations(until="2023-05-30")
     row = made.audit("2023-05-30").table.set_index("check").loc["silence at the end"]
     assert (row["level"], row["count"]) == ("warning", 15)
@@ -784,7 +779,9 @@ def test_years_that_look_buddhist_are_told():
     row = made.audit("2023-06-30").table.set_index("check").loc["Buddhist years"]
     assert (row["level"], row["count"], row["examples"]) == ("warning", 1, ["active"])
     thai = frame.assign(start=[f"{int(day[:4]) + 543}{day[4:]}" for day in frame["start"]], end=None)
-    with pytest.raises(DataError, match="no contract starts by today.*; correct the starts; their years look Buddhist"):
+    with pytest.raises(
+        DataError, match=r"no contract starts by today.*; correct the starts; their years look Buddhist"
+    ):
         contracts(thai).durations()
     table = contracts(thai).audit().table.set_index("check")
     assert table.loc["Buddhist years", "count"] == 6
@@ -800,3 +797,31 @@ def test_years_that_nobody_means_are_told():
     assert table.loc["implausible years", ["level", "count", "examples"]].tolist() == ["warning", 1, ["gone"]]
     assert table.loc["ends far in the future", ["level", "count", "examples"]].tolist() == ["note", 1, ["active"]]
     assert made.durations(until="2023-06-30").table.loc["active", "event"] == 0
+
+
+@pytest.mark.parametrize(
+    "mark", ["NULL", "n/a", "N/A", "NA", "None", "NaN", "-", "0000-00-00", "0000-00-00 00:00:00", "0"]
+)
+def test_marks_for_what_is_missing_must_be_emptied(mark):
+    frame = simple().assign(end=[mark, *simple()["end"][1:]])
+    with pytest.raises(DataError) as refused:
+        contracts(frame).durations(until="2023-06-30")
+    assert str(refused.value) == (
+        f"end is not written YYYY-MM-DD in 1 of 6 records: {mark!r} (customer active); {mark!r}, if that stands for a "
+        "missing date, must be emptied, or leave them out with bad_rows='drop', which takes away customers who are "
+        "still there"
+    )
+    row = contracts(frame).audit("2023-06-30").table.set_index("check").loc["unreadable ends"]
+    assert row["remark"].endswith(f"; {mark!r}, if that stands for a missing date, must be emptied")
+    both = frame.assign(end=[mark, "soon", *simple()["end"][2:]])
+    with pytest.raises(DataError, match="must be emptied, and the order of day and month is never guessed, so say how"):
+        contracts(both).durations(until="2023-06-30")
+
+
+def test_what_is_no_attribute_is_told():
+    with pytest.raises(DataError, match=r"^the durations have no attribute 'kind', they have none; name the columns"):
+        contracts(simple()).durations(until="2023-06-30").attribute("kind")
+    with pytest.raises(
+        DataError, match="'price' is named twice; each column has one part to play: give a copy of it an"
+    ):
+        contracts(simple(), attributes=["price"])
