@@ -105,6 +105,7 @@ _NAMES = (
 )
 _OPTION = re.compile(rf"(?<![^\s(])({_NAMES})=(?:True\b)?(?=([\"'\w])?)")
 _CURRENCY = re.compile(r"(?<!\S)currency=\((\S.*?), (\S.*?)\)")
+_WHERE = re.compile(r"(?<!\S)where=\{'([^']*)': \['([^']*)'\]\}")
 
 
 @contextlib.contextmanager
@@ -161,7 +162,8 @@ def values_by_column(given: list[str]) -> dict[str, list[str]]:
 
 def as_options(sentence: str) -> str:
     """The sentence with options as the command line has them."""
-    return _OPTION.sub(_as_option, _CURRENCY.sub(r"--currency \1 --currency \2", sentence))
+    sentence = _WHERE.sub(r"--where '\1=\2'", _CURRENCY.sub(r"--currency \1 --currency \2", sentence))
+    return _OPTION.sub(_as_option, sentence)
 
 
 def _as_option(found: re.Match[str]) -> str:

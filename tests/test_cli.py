@@ -477,6 +477,12 @@ def test_a_path_that_looks_like_an_option_is_left_alone():
     )
 
 
+def test_a_choice_of_lines_is_written_as_the_command_line_has_it():
+    assert console.as_options("added up; where={'currency': ['EUR']} picks one") == (
+        "added up; --where 'currency=EUR' picks one"
+    )
+
+
 @pytest.mark.parametrize("command", ["demo", "audit", "predict"])
 def test_help_reads_well(command):
     ran = call(command, "--help")

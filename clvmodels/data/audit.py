@@ -35,6 +35,8 @@ ENOUGH = "enough to fit"
 BUDDHIST = "look Buddhist (2567 is 2024: subtract 543 first)"
 _BUDDHIST_START = 1950 + 543
 
+SERIAL = "numbers such as 45000 look like Excel's days (45000 is 2023-03-15), so write them as dates first"
+
 
 @dataclass(frozen=True, eq=False)
 class Audit:
@@ -154,8 +156,20 @@ def remedy(reader: Reader, fields: Fields, status: Status) -> str:
     texts = reader.scan(sql.unread_texts(fields, status))["text"]
     if status is Status.NO_VALUE:
         return numbers.remedy(texts, fields.decimal, fields.thousands)
-    buddhist, order = date_faults(texts, fields)
-    return ", and ".join([f"the years {BUDDHIST}"] * buddhist + [fields.date_remedy(fields.date)] * order)
+    return ", and ".join(date_remedies(texts, fields, fields.date))
+
+
+def date_remedies(texts: pd.Series, fields: parsing.Columns, name: str) -> list[str]:
+    """What to do about texts of a column that cannot be read as dates."""
+    serial = is_serial(texts)
+    buddhist, order = date_faults(texts[~serial], fields)
+    told = [f"the years {BUDDHIST}"] * buddhist + [SERIAL] * bool(serial.any())
+    return told + [fields.date_remedy(name)] * (order and not (len(serial) > 0 and serial.all()))
+
+
+def is_serial(texts: pd.Series) -> pd.Series:
+    """Whether texts look like the numbers by which Excel counts days: 20000 is in 1954, 59999 in 2064."""
+    return texts.str.fullmatch(r"\s*[2-5]\d{4}([.,]\d+)?\s*").astype(bool)
 
 
 def date_faults(texts: pd.Series, fields: parsing.Columns) -> tuple[bool, bool]:
@@ -167,9 +181,9 @@ def date_faults(texts: pd.Series, fields: parsing.Columns) -> tuple[bool, bool]:
     return buddhist, not (buddhist and written)
 
 
-def is_buddhist(year: int) -> bool:
-    """Whether a year seems to be counted in the Thai calendar."""
-    return _BUDDHIST_START <= year <= pd.Timestamp.today().year + 543
+def is_buddhist(year: Any) -> Any:
+    """Whether a year, or each of several, seems to be counted in the Thai calendar."""
+    return (year >= _BUDDHIST_START) & (year <= pd.Timestamp.today().year + 543)
 
 
 def buddhist_lines(reader: Reader, fields: Fields) -> int:
@@ -285,8 +299,11 @@ def _line_checks(
     remark = f"{done}: {fields.date} {fields.date_fault(fields.date)}"
     if count[Status.NO_DATE] and fields.is_written(fields.date):
         texts = reader.scan(sql.unread_texts(fields, Status.NO_DATE))["text"]
-        buddhist, order = date_faults(texts, fields)
+        serial = is_serial(texts)
+        buddhist, order = date_faults(texts[~serial], fields)
         remark += f"; the years {BUDDHIST}" if buddhist else ""
+        remark += f"; {SERIAL}" if serial.any() else ""
+        order = order and not (len(serial) > 0 and serial.all())
         remark += "; say how with date_format=" if order and fields.date_format is None else ""
     yield oddity("unreadable dates", refused, count[Status.NO_DATE], remark, lines, unusable[Status.NO_DATE])
     if fields.value:

@@ -6,7 +6,7 @@ import dataclasses
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,6 +15,9 @@ from clvmodels.data.parsing import Columns
 from clvmodels.data.reader import Reader
 from clvmodels.data.sql import Fields
 from clvmodels.errors import DataError, DataWarning, counted, examples
+
+if TYPE_CHECKING:
+    from clvmodels.data import contracts
 
 Where = Mapping[str, object]
 
@@ -108,7 +111,7 @@ def ids_beside(reader: Reader, fields: Columns) -> list[str]:
     return told
 
 
-def doubtful_currency(reader: Reader, fields: Fields) -> str | None:
+def doubtful_currency(reader: Reader, fields: Fields | contracts.Fields) -> str | None:
     """A column that by its name holds the currency of the value, where no option names it and it holds several."""
     if not fields.value or fields.currency:
         return None
@@ -159,11 +162,21 @@ def currencies(reader: Reader, fields: Fields) -> pd.DataFrame:
         return pd.DataFrame()
     every = dataclasses.replace(fields, currency=(column,))
     found = reader.scan(sql.currencies(every))
+    return by_currency(found, column)
+
+
+def by_currency(found: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The same with the currencies as its index, which has the name of their column."""
     # Nobody is asked which currency a line without one is in.
     return found.assign(currency=found["currency"].fillna(_NONE)).set_index("currency").rename_axis(column)
 
 
-def mixed(found: pd.DataFrame, fields: Fields) -> pd.DataFrame:
+def picked(several: pd.DataFrame) -> str:
+    """How `where` picks the most frequent of several currencies."""
+    return f"where={{{str(several.index.name)!r}: [{several.index.drop(_NONE, errors='ignore')[0]!r}]}} picks one"
+
+
+def mixed(found: pd.DataFrame, fields: Fields | contracts.Fields) -> pd.DataFrame:
     """The currencies that would be added up, where they are more than one."""
     if found.empty:
         return found

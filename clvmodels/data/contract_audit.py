@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from clvmodels import time
 from clvmodels.data import numbers, parsing
-from clvmodels.data.audit import BUDDHIST, ENOUGH, Audit, date_faults, oddity, row
-from clvmodels.data.choice import wanted
-from clvmodels.data.contracts import Contracts, Fields, Records, Status, renewals_until
+from clvmodels.data.audit import BUDDHIST, ENOUGH, Audit, date_remedies, is_buddhist, oddity, row
+from clvmodels.data.choice import listed, picked, wanted
+from clvmodels.data.contracts import Contracts, Fields, Records, Status, mixed_currencies, renewals_until
 from clvmodels.data.durations import AT_RENEWALS, ON_ANY_DAY, renewal_day_share
-from clvmodels.errors import brief, counted
+from clvmodels.errors import brief, counted, examples
 
 if TYPE_CHECKING:
     from clvmodels.data.reader import Reader
@@ -30,6 +30,20 @@ _MISSED = 5
 
 # Most of fewer ends may be chance.
 _MOST = 20
+
+# A silence at the end that is so much longer than the longest of the last gaps between days with a start or end.
+_SILENCE, _LAST_GAPS, _FEWEST_GAPS = 2, 50, 10
+
+# Years that nobody means: contracts before the first, and ends that stand for none as long as this after today.
+_FIRST_YEAR, _FAR = 1900, 100
+
+# A larger share of contracts of those who came back is no accident: records with gaps, as a rule.
+_MANY_RETURNS = 1 / 5
+
+# What exports write where nothing stands.
+_BLANK = re.compile(
+    r"\s*(\\N|null|\(null\)|n\.?/?a\.?|<na>|nan|nat|none|nil|-+|0+|0000-00-00.*|00[./]00[./]0000.*)\s*", re.IGNORECASE
+)
 
 # Causes that are named.
 _CAUSES = 6
@@ -66,15 +80,72 @@ def remedy(records: Records, status: Status, found: NDArray[np.bool_], fields: F
     texts = _texts(records, status, found)
     dates = {Status.NO_START: fields.start, Status.NO_END: fields.end, Status.NO_RENEWS: fields.renews}
     if (name := dates.get(status)) and fields.is_written(name):
-        buddhist, order = date_faults(texts, fields)
-        return (
-            ", and ".join([f"the years {BUDDHIST}"] * buddhist + [fields.date_remedy(name)] * order) or "correct them"
-        )
+        marks = texts[texts.map(blank_mark).astype(bool)] if status is not Status.NO_START else texts.head(0)
+        told = [f"{examples(map(repr, marks))}, if that stands for a missing date, must be emptied"] * (len(marks) > 0)
+        rest = texts.drop(marks.index)
+        told += date_remedies(rest, fields, name) if len(rest) or not len(marks) else []
+        return ", and ".join(told) or "correct them"
     if status is Status.NO_VALUE and fields.types[str(fields.value)] in parsing.TEXTS:
         form = numbers.pattern(fields.decimal, fields.thousands)
         if unread := [text for text in texts if not re.fullmatch(form, text)]:
             return numbers.remedy(unread, fields.decimal, fields.thousands)
     return "correct them"
+
+
+def today() -> np.datetime64:
+    """The day of today."""
+    return pd.Timestamp.today().to_datetime64().astype("datetime64[D]")
+
+
+def unobserved(end: np.datetime64, until_given: bool) -> str:
+    """What is said of an end of observation that is after today."""
+    if until_given:
+        return (
+            f"until {end} is after today, {today()}, and nobody knows yet who will have left by then; give the last "
+            "day until when ends were recorded"
+        )
+    return f"no contract starts by today, {today()}; correct the starts"
+
+
+def silence(records: Records, until: np.datetime64) -> tuple[int, str]:
+    """For how many days before the end of observation nothing is recorded, where that is too long, and what is said."""
+    used = records.status == Status.USED
+    days = np.unique(np.concatenate([records.start[used], records.end[used]]))
+    days = days[days <= until]  # what is missing, too, is not
+    gaps = np.diff(days[-_LAST_GAPS - 1 :]).astype(int)
+    quiet = int((until - days[-1]).astype(int)) if len(days) else 0
+    if len(gaps) < _FEWEST_GAPS or quiet <= _SILENCE * gaps.max():
+        return 0, ""
+    return quiet, (
+        f"no start or end is recorded in the last {counted(quiet, 'day')} before {until}, though the longest gap "
+        f"before that is {counted(int(gaps.max()), 'day')}; everybody counts as still there: if the records end on "
+        f"{days[-1]}, give that as until="
+    )
+
+
+def buddhist(records: Records) -> NDArray[np.bool_]:
+    """Records with a year that seems to be counted in the Thai calendar."""
+    found = np.zeros(len(records), bool)
+    for dates in (records.start, records.end, records.renews):
+        found |= is_buddhist(_years(dates))
+    return found
+
+
+def _years(dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """The years of days, 2000 where there is none."""
+    years = dates.astype("datetime64[Y]").astype(np.int64) + 1970
+    return np.where(np.isnat(dates), 2000, years)
+
+
+def blank_mark(text: str) -> bool:
+    """Whether a text is one that exports write where nothing stands."""
+    return _BLANK.fullmatch(text) is not None
+
+
+def blanks(records: Records, status: Status, found: NDArray[np.bool_]) -> bool:
+    """Whether ends or renewals are among those that cannot be read that seem to be missing, so active customers."""
+    asked = status in (Status.NO_END, Status.NO_RENEWS)
+    return asked and any(map(blank_mark, _texts(records, status, found)))
 
 
 def _texts(records: Records, status: Status, found: NDArray[np.bool_]) -> pd.Series:
@@ -112,10 +183,11 @@ def audited(
     table = pd.DataFrame(
         [
             *_facts(records, kept, until_given),
-            *_choices(reader, fields, len(records)),
+            *_choices(reader, fields, len(records), contracts.until),
             *_record_checks(records, contracts, fields, until_given),
             *_contract_checks(contracts, kept, fields, returns, grace),
             _last_days(contracts),
+            *_days(records, contracts, until_given),
             _observed_to(kept, until_given),
             _survivors_only(kept),
             _enough(kept),
@@ -152,16 +224,20 @@ def _facts(records: Records, kept: Contracts, until_given: bool) -> Iterator[dic
     if number:
         first, days = kept.start.min(), (kept.until - kept.start.min()).astype(int)
         why = "" if until_given else ", the last start or end that is not in the future"
+        why = ", the last start: all are in the future" if not until_given and kept.until > today() else why
         yield row("days observed", "note", days, f"{first} to {kept.until}{why}")
 
 
-def _choices(reader: Reader, fields: Fields, records: int) -> Iterator[dict[str, Any]]:
+def _choices(reader: Reader, fields: Fields, records: int, until: np.datetime64) -> Iterator[dict[str, Any]]:
     if fields.where:
         out = reader.scan(parsing.left_out(fields))
         count = 0 if out.empty else out["lines"].iloc[0]
         other = (f"{name} is not {either}" for name, either in wanted(fields).items())
         held = pd.Index([repr(brief(text)) for text in out["held"]])
         yield row("not asked for", "note", count, f"left out: {' or '.join(other)}", of=count + records, found=held)
+    if not (several := mixed_currencies(reader, fields, pd.Timestamp(until))).empty:
+        remark = f"refused by durations(): {fields.doubtful} holds {listed(several)}; {picked(several)}"
+        yield row("several currencies", "error", several["lines"].sum(), remark, of=records)
     for number, name in enumerate(fields.customers[1:], 1):
         taken = reader.scan(parsing.second_ids(fields, number)).iloc[0]
         remark = f"taken where {' and '.join(fields.customers[:number])} is missing"
@@ -196,10 +272,22 @@ def _record_checks(
     remark = "left out; correct them" if not until_given else f"left out, being after {contracts.until}"
     level = "note" if until_given else "warning"
     yield oddity("start after the end of observation", level, late.sum(), remark, number, records.customers(late))
-    overlapping = contracts.row[contracts.overlaps]
+    repeated = contracts.row[records.repeated[contracts.row]]
+    remark = "equal to another in every column; they change nothing"
+    yield oddity("repeated records", "note", len(repeated), remark, number, records.customers(repeated))
+    overlapping = contracts.row[contracts.overlaps & ~records.repeated[contracts.row]]
     remark = "records that begin before an earlier one of the customer has ended: one contract"
-    yield oddity("overlaps", "note", len(overlapping), remark, number, records.customers(overlapping))
-    joined = len(contracts.row) - len(contracts) - len(overlapping)
+    payments, worth = (each.sum() for each in contracts.beside())
+    if worth > 0:
+        share = worth / (worth + np.nansum(contracts.paid))
+        remark += (
+            f", of which the record that began last counts; {worth:,.2f} due by the others ({share:.1%} of all, "
+            f"{worth / payments:,.2f} a period) is not counted; if these are separate products, make the contract the "
+            "customer"
+        )
+    level = "warning" if worth > 0 else "note"
+    yield oddity("overlaps", level, len(overlapping), remark, number, records.customers(overlapping))
+    joined = len(contracts.row) - len(contracts) - (contracts.overlaps | records.repeated[contracts.row]).sum()
     yield oddity("continued", "note", joined, "records that follow what came before: the same contract", number)
     if fields.cause:
         used = contracts.row
@@ -218,12 +306,20 @@ def _contract_checks(
     if again.any():
         gaps = (contracts.start[again] - contracts.last[np.flatnonzero(again) - 1]).astype(int)
         done = {
-            "new": ("note", "contracts of customers who came back, each with a tenure of its own"),
+            "new": (
+                "warning" if again.mean() > _MANY_RETURNS else "note",
+                "contracts of customers who came back, each with a tenure of its own",
+            ),
             "first": ("warning", "left out: contracts of customers who came back"),
             "error": ("error", "refused by durations(): contracts of customers who came back"),
         }
         level, remark = done[returns]
-        remark += f"; after {gaps.min():,} to {gaps.max():,} days, half of them within {np.median(gaps):,.0f}"
+        least, most = int(gaps.min()), int(gaps.max())
+        remark += (
+            f"; after {counted(least, 'day')}"
+            if least == most
+            else (f"; after {least:,} to {counted(most, 'day')}, half of them within {np.median(gaps):,.0f}")
+        )
         yield some("returns", level, again, f"{remark}: grace= would join the closest", contracts)
     else:
         yield oddity("returns", "note", 0, "", len(contracts))
@@ -261,6 +357,25 @@ def _last_days(contracts: Contracts) -> dict[str, Any]:
         remark = f"of the ends are on the day before a renewal day{remark}"
         return row(check, "warning", day_before.sum(), remark, of=len(ended))
     return row(check, "ok", 0, "")
+
+
+def _days(records: Records, contracts: Contracts, until_given: bool) -> Iterator[dict[str, Any]]:
+    """Whether days are such as people mean, and the end of observation one that can be."""
+    number, end = len(records), contracts.until
+    late = end > today()
+    remark = f"refused by durations(): {unobserved(end, until_given)}"
+    yield oddity("observed beyond today", "error", int(late), remark, np.nan)
+    quiet, remark = silence(records, end) if until_given and not late else (0, "")
+    yield oddity("silence at the end", "warning", quiet, remark, np.nan)
+    thai = buddhist(records)
+    yield oddity("Buddhist years", "warning", thai.sum(), f"their years {BUDDHIST}", number, records.customers(thai))
+    years = [_years(dates) for dates in (records.start, records.end, records.renews)]
+    old = np.min(years, axis=0) < _FIRST_YEAR
+    remark = f"records with a year before {_FIRST_YEAR}; correct them"
+    yield oddity("implausible years", "warning", old.sum(), remark, number, records.customers(old))
+    far = ~(records.start > end) & (np.max(years[1:], axis=0) > pd.Timestamp.today().year + _FAR) & ~thai
+    remark = f"ends more than {_FAR} years from now, such as 9999-12-31: still active"
+    yield oddity("ends far in the future", "note", far.sum(), remark, number, records.customers(far))
 
 
 def _observed_to(kept: Contracts, until_given: bool) -> dict[str, Any]:

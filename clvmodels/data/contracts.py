@@ -18,7 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels import time
-from clvmodels.data.parsing import HUGE, Columns, as_text, customer, day, log, number, present, quoted, written
+from clvmodels.data.choice import by_currency, mixed
+from clvmodels.data.parsing import HUGE, LINE, Columns, as_text, customer, day, log, number, present, quoted, written
 
 if TYPE_CHECKING:
     from clvmodels.data.reader import Reader
@@ -57,7 +58,8 @@ class Status(IntEnum):
 class Fields(Columns):
     """Which columns of contract records hold what, and how to read them.
 
-    `period` and `value_per` are periods, or the names of columns that hold such texts.
+    `period` and `value_per` are periods, or the names of columns that hold such texts. `doubtful` is a column that
+    seems to hold currencies though nobody said so.
     """
 
     start: str
@@ -68,6 +70,7 @@ class Fields(Columns):
     period: time.Period | str
     value_per: time.Period | str
     cause: str | None
+    doubtful: str | None = None
 
     @property
     def dates(self) -> tuple[str, ...]:
@@ -82,11 +85,11 @@ class Fields(Columns):
         return (*self.customers, *self.dates, *single, *periods, *self.attributes)
 
 
-def records_sql(fields: Fields) -> str:
+def records_sql(fields: Fields, *, whole: bool = False) -> str:
     """Each record with its customer, days and values, and the texts of those that cannot be read.
 
     Sorted by customer and start, then by what was known at the start; by what is known later only where all that is
-    equal, so that no order of the source decides.
+    equal, so that no order of the source decides. With `whole` the hash of the whole line, too.
     """
     columns = {"customer": customer(fields)}
     for name, column in (("start", fields.start), ("end", fields.end), ("renews", fields.renews)):
@@ -109,8 +112,26 @@ def records_sql(fields: Fields) -> str:
     known = [name for name in columns if name in ("value", "period", "value_per") or name.startswith("attribute_")]
     later = [name for name in columns if name in ("end", "renews", "cause")]
     order = ", ".join(["customer NULLS LAST", "start", *map(quoted, [*known, *later])])
+    columns |= {"line_hash": f"hash({LINE})"} if whole else {}
     selected = ", ".join(f"{column} AS {quoted(name)}" for name, column in columns.items())
-    return f"SELECT * FROM (SELECT {selected} FROM {log(fields)}) ORDER BY {order}"
+    return f"SELECT * FROM (SELECT {selected} FROM {log(fields)} AS {LINE}) ORDER BY {order}"
+
+
+def currencies_sql(name: str, fields: Fields) -> str:
+    """Records that begin by `$until` by currency, and how many of them have a price that is not 0."""
+    begun = f"{day(fields.start, fields)} <= CAST($until AS DATE)"
+    return f"""
+        SELECT {as_text(name, fields)} AS currency, count(*) AS lines,
+            count(*) FILTER ({number(str(fields.value), fields)} <> 0) AS worth
+        FROM {log(fields)} WHERE {begun} GROUP BY 1 ORDER BY 2 DESC, 1"""
+
+
+def mixed_currencies(reader: Reader, fields: Fields, until: pd.Timestamp) -> pd.DataFrame:
+    """The currencies of prices that would be added up, where they are more than one."""
+    if fields.doubtful is None:
+        return pd.DataFrame()
+    found = reader.scan(currencies_sql(fields.doubtful, fields), until=until)
+    return mixed(by_currency(found, fields.doubtful), fields)
 
 
 @dataclass(frozen=True)
@@ -132,6 +153,8 @@ class Records:
     periods : tuple of Period
     cause : Array, (n,)
     attributes : list of Array, (n,)
+    repeated : ndarray of bool, (n,)
+        Whether it equals an earlier one in every column of the source; False where nobody asked.
     status : ndarray of int, (n,)
         `Status`.
     texts : dict of Array, (n,)
@@ -149,6 +172,7 @@ class Records:
     periods: tuple[time.Period, ...]
     cause: Any
     attributes: list[Any]
+    repeated: NDArray[np.bool_]
     status: NDArray[np.uint8]
     texts: dict[Status, Any]
 
@@ -158,7 +182,7 @@ class Records:
     def until(self, day: np.datetime64) -> Records:
         """The records as known at the end of a day."""
         rows = np.flatnonzero(~(self.start > day))
-        columns = ("customer", "start", "end", "renews", "value", "period", "value_per", "cause", "status")
+        columns = ("customer", "start", "end", "renews", "value", "period", "value_per", "cause", "repeated", "status")
         parts = {name: getattr(self, name).take(rows) for name in columns}
         parts["end"][parts["end"] > day] = _MISSING
         texts = {status: texts.take(rows) for status, texts in self.texts.items()}
@@ -170,12 +194,12 @@ class Records:
         return pd.Index(self.ids.take(np.unique(codes[codes >= 0])).to_pandas())
 
 
-def read_records(reader: Reader, fields: Fields) -> Records:
-    """All records, each with what it is."""
+def read_records(reader: Reader, fields: Fields, *, whole: bool = False) -> Records:
+    """All records, each with what it is; with `whole` also whether it repeats another."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = pa.Table.from_batches(reader.stream(records_sql(fields))).combine_chunks()
+    table = pa.Table.from_batches(reader.stream(records_sql(fields, whole=whole))).combine_chunks()
     size, names = len(table), set(table.column_names)
     nothing = pa.nulls(size)
 
@@ -195,6 +219,7 @@ def read_records(reader: Reader, fields: Fields) -> Records:
     value = np.full(size, np.nan)
     if "value" in names:
         value = pc.fill_null(column("value"), np.nan).to_numpy()
+    repeated = pd.Series(column("line_hash").to_numpy()).duplicated().to_numpy() if whole else np.zeros(size, bool)
     read: dict[time.Period, int] = {}
     period, value_per = (
         _periods(given, column(name), size, read)
@@ -233,6 +258,7 @@ def read_records(reader: Reader, fields: Fields) -> Records:
         periods=tuple(read),
         cause=column("cause"),
         attributes=[column(f"attribute_{i}") for i in range(len(fields.attributes))],
+        repeated=repeated,
         status=status,
         texts=unread,
     )
@@ -374,6 +400,33 @@ class Contracts:
         np.maximum.at(high, self.part_of, period)
         return low < high
 
+    def beside(self) -> tuple[Integers, NDArray[np.float64]]:
+        """Payments of records that fell due while another was in force, and their worth (N,): none of it is counted.
+
+        Of records that repeat another nothing is.
+        """
+        records, periods = self.records, self.records.periods
+        row, part = (each[~records.repeated[self.row]] for each in (self.row, self.part_of))
+        start, cover = records.start[row], _cover(records, row, self.until)
+        before = np.append(_MISSING, _running_maximum(cover, part)[:-1])[: len(row)]
+        before[np.diff(part, prepend=-1) != 0] = _MISSING
+        stop = self.last_paid + _ONE
+
+        def payments(place: Integers, since: Days, to: Days) -> Integers:
+            who = part[place]
+            until, earlier = (
+                renewals_until(self.start[who], self.period[who], periods, edge - _ONE) for edge in (to, since)
+            )
+            return np.maximum(until - earlier, 0)
+
+        place, since, to = _in_force(part, start, cover, before, stop)
+        # Where the record that ended last counts on, nothing else is left out.
+        counted = np.bincount(place, payments(place, since, np.minimum(to, cover[place])), minlength=len(row))
+        left = payments(np.arange(len(row)), start, np.minimum(cover, stop[part])) - counted.astype(np.int64)
+        worth = np.where(left > 0, left * np.nan_to_num(_price(records, row, self.period[part])), 0.0)
+        number = np.bincount(part, left, minlength=len(self)).astype(np.int64)
+        return number, np.bincount(part, worth, minlength=len(self)).astype(np.float64)
+
     def find(self, customer: Integers, start: Days) -> Integers:
         """Which of the contracts those of these customers belong to that began on these days (n,)."""
         known, wanted = (
@@ -434,8 +487,7 @@ def contracts_of(
     """
     row = np.flatnonzero((records.status == Status.USED) & (records.start <= until))
     end = np.where(records.end[row] <= until, records.end[row], _MISSING)
-    renews = records.renews[row]
-    cover = np.where(np.isnat(end), np.where(np.isnat(renews), OPEN, renews), end)
+    cover = _cover(records, row, until)
     # Of records that begin on one day the one that lasts longest comes last.
     order = np.lexsort((~np.isnat(end), cover, records.start[row], records.customer[row]))
     row, end, cover = row[order], end[order], cover[order]
@@ -495,6 +547,12 @@ def contracts_of(
 def _with_grace(days: Days, grace: time.Period | None) -> Days:
     """The last day on which a record may begin that continues what ended on these days."""
     return days if grace is None else np.minimum(time.renewal_days(days, grace, 1), OPEN)
+
+
+def _cover(records: Records, row: Integers, until: np.datetime64) -> Days:
+    """The end of records as known at the end of a day, else the day until which they are paid."""
+    end, renews = np.where(records.end[row] <= until, records.end[row], _MISSING), records.renews[row]
+    return np.where(np.isnat(end), np.where(np.isnat(renews), OPEN, renews), end)
 
 
 def _with_payments(contracts: Contracts, start: Days, cover: Days, before: Days) -> Contracts:

@@ -125,10 +125,11 @@ class Customers:
             raise ValueError(f"an attribute is the name of one column; got {name!r}")
         known = [column for column in self.table.columns if column not in self.own_columns]
         if name not in known:
-            they = f"it has {examples(map(repr, known), limit=20)}" if known else "it has none"
+            have, it = ("have", "they have") if self.called.endswith("s") else ("has", "it has")
+            others = examples(map(repr, known), limit=20) or "none"
             raise DataError(
-                f"{self.called} has no attribute {name!r}, {they}; name the columns that describe customers in "
-                f"{self.made_by}(attributes=)"
+                f"{self.called} {have} no attribute {name!r}, {it} {others}; name the columns that describe customers "
+                f"in {self.made_by}(attributes=)"
             )
         column = self.table[name]
         categories = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column

@@ -38,6 +38,9 @@ HUGE = "1e18"
 # What pandas can hold and people write; DuckDB knows infinite dates, too.
 _FIRST, _LAST = "DATE '0001-01-01'", "DATE '9999-12-31'"
 
+# The whole line, for its hash; no column is likely to have this name.
+LINE = '"a whole line of the log"'
+
 # What stands for a date that cannot be used.
 NO_DAY = 2**31 - 1
 
@@ -273,7 +276,8 @@ def check_columns(reader: Reader, columns: Columns, used: Sequence[str], choosin
             hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
             raise DataError(f"there is no column {name!r}; {hint}the columns are {examples(columns.types, limit=20)}")
         if name in used[:place] and place < len(used):
-            raise DataError(f"column {name!r} is named twice; each column has one part to play")
+            part = "each column has one part to play: give a copy of it another name"
+            raise DataError(f"column {name!r} is named twice; {part}")
 
 
 def check_numbers(name: str, columns: Columns) -> None:
@@ -288,7 +292,7 @@ def check_date(reader: Reader, name: str, columns: Columns) -> None:
     if form is None and kind in NUMBERS:
         raise DataError(
             f"date column {name!r} holds numbers ({kind}), not dates; if they are written like 19970131, say so "
-            "with date_format='%Y%m%d', else turn them into dates first"
+            "with date_format='%Y%m%d', else turn them into dates first (Excel's 45000 is 2023-03-15)"
         )
     if form is None and kind not in DATES | TEXTS:
         raise DataError(f"date column {name!r} holds {kind}, not dates")

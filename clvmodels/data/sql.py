@@ -16,6 +16,7 @@ import pandas as pd
 
 from clvmodels.data.parsing import (
     HUGE,
+    LINE,
     NO_DAY,
     TEXTS,
     Columns,
@@ -29,9 +30,6 @@ from clvmodels.data.parsing import (
     written,
     zoned,
 )
-
-# The whole line, for its hash; no column is likely to have this name.
-_LINE = '"a whole line of the log"'
 
 
 class Status(IntEnum):
@@ -105,7 +103,7 @@ def lines(fields: Fields) -> str:
         f"{present(fields.order, fields) if fields.order else 'NULL'} AS purchase_order",
         f"{day(fields.acquired, fields) if fields.acquired else 'NULL'} AS acquired",
         f"{written(fields.acquired) if fields.acquired else 'NULL'} AS acquired_text",
-        f"hash({_LINE}) AS line_hash",
+        f"hash({LINE}) AS line_hash",
         f"{zoned(fields.date, fields)} AS is_zoned",
         *(f"{present(name, fields)} AS attribute_{i}" for i, name in enumerate(fields.attributes)),
         *(f"{as_text(name, fields)} AS currency" for name in fields.currency[:1]),
@@ -127,7 +125,7 @@ def lines(fields: Fields) -> str:
             WHEN {f"NOT coalesce(abs(value) < {HUGE}, FALSE)" if fields.value else "FALSE"} THEN {Status.NO_VALUE:d}
             WHEN {refund} THEN {Status.REFUND:d}
             ELSE {Status.PURCHASE:d} END AS UTINYINT) AS status
-        FROM (SELECT {", ".join(columns)} FROM {log(fields)} AS {_LINE})
+        FROM (SELECT {", ".join(columns)} FROM {log(fields)} AS {LINE})
         WHERE coalesce(day <= CAST($known_until AS DATE), TRUE){once}"""
 
 
@@ -166,7 +164,7 @@ def unread_texts(fields: Fields, status: Status) -> str:
         GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 100"""
 
 
-def several(name: str, fields: Fields) -> str:
+def several(name: str, fields: Columns) -> str:
     """Whether more than one value stands in a column."""
     return f"SELECT count(DISTINCT {present(name, fields)}) > 1 AS several FROM {log(fields)}"
 

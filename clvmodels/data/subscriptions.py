@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from clvmodels import schema, time
 from clvmodels.data import choice, numbers, parsing
-from clvmodels.data.contract_audit import audited, remedy, said
+from clvmodels.data.audit import BUDDHIST
+from clvmodels.data.contract_audit import audited, blanks, buddhist, remedy, said, silence, today, unobserved
 from clvmodels.data.contracts import (
     Contracts,
     Fields,
@@ -25,6 +26,7 @@ from clvmodels.data.contracts import (
     Status,
     Timing,
     contracts_of,
+    mixed_currencies,
     read_records,
     something,
 )
@@ -103,7 +105,9 @@ class Subscriptions:
     inclusive_ends : bool
         Whether `end` and `renews` are the last day with access, so that the next record begins on the day after.
     value : str, optional
-        Column with the price. Of records that overlap the one counts that began last.
+        Column with the price. Of records that overlap the one counts that began last. A column whose name ends in
+        "currency" or "currency_code" is looked at: prices in several are refused, unless `where` names those that
+        count.
     value_per : str, default "month"
         What the price is for: "month", "3 months", "quarter", "year", "week", "2 weeks", "day", or a column that holds
         such texts. Months, quarters and years convert exactly; a month counts 30.4375 days or 1/12 of 365.25.
@@ -209,6 +213,7 @@ class Subscriptions:
             if reader.scan("SELECT 1 FROM log LIMIT 1").empty:
                 raise DataError(f"{self._kind} has columns but no rows")
             choice.check_chosen(reader, self._fields)
+            self._fields = dataclasses.replace(self._fields, doubtful=choice.doubtful_currency(reader, self._fields))
 
     def __repr__(self) -> str:
         fields = self._fields
@@ -236,7 +241,7 @@ class Subscriptions:
             Last day observed, as for `durations`.
         """
         with self._reading() as reader:
-            records = self._known(read_records(reader, self._fields))
+            records = self._known(read_records(reader, self._fields, whole=True))
             end = self._end(records, until)
             contracts = self._contracts(records, end)
             return audited(reader, records, contracts, self._fields, self._returns, self._grace, until is not None)
@@ -250,7 +255,9 @@ class Subscriptions:
             Unit of `duration` and `entry`, which are exact differences of days divided by its length. `renewals` are
             counted on the calendar from the start of each contract, by its own period.
         until : date, optional
-            Last day observed: until when starts and ends were recorded. Later ones are not known then. Default: the
+            Last day observed: until when starts and ends were recorded, not after today. Later ones are not known
+            then. A warning tells where nothing is recorded for long before it, so that all count as still there.
+            Default: the
             last start or end in the records that is not in the future; where ends are known in advance, or nothing
             happened lately, give it.
         since : date, optional
@@ -366,7 +373,7 @@ class Subscriptions:
         """
         time.unit_days(unit)
         period = time.period(unit)
-        records, end, told = self._checked(until)
+        records, end, told = self._checked(until, priced=False)
         _tell(told)
         first = self._since(since, end)
         contracts = self._kept(self._contracts(records, end), None)
@@ -544,14 +551,23 @@ class Subscriptions:
             parsing.check_numbers(fields.value, fields)
         parsing.check_timezone(reader, fields.timezone)
 
-    def _checked(self, until: Day | None) -> tuple[Records, pd.Timestamp, list[str]]:
+    def _checked(self, until: Day | None, *, priced: bool = True) -> tuple[Records, pd.Timestamp, list[str]]:
         """The records, the last day observed, and what is to be told of the records."""
         fields = self._fields
         with self._reading() as reader:
             told = choice.ids_beside(reader, fields)
             records = self._known(read_records(reader, fields))
+            end = self._end(records, until)
+            several = mixed_currencies(reader, fields, end) if priced else pd.DataFrame()
+        if not several.empty:
+            raise DataError(
+                f"{fields.doubtful}, which no option names, holds {choice.listed(several)}, which cannot be added up; "
+                f"{choice.picked(several)}, or can name those that may be added up all the same"
+            )
         total = counted(len(records), "record")
-        end = self._end(records, until)
+        if from_day(end) > today():
+            years = f"; their years {BUDDHIST}" if until is None and buddhist(records).any() else ""
+            raise DataError(f"{unobserved(from_day(end), until is not None)}{years}")
         known = ~(records.start > from_day(end))  # where the start cannot be read, too
         for status in Status:
             if status is Status.USED or not (number := int((found := known & (records.status == status)).sum())):
@@ -563,13 +579,18 @@ class Subscriptions:
             sentence += f": {self._shown(records, status, np.flatnonzero(found))}"
             if fields.bad_rows == "error":
                 do = remedy(records, status, found, fields)
-                raise DataError(f"{sentence}; {do}, or leave them out with bad_rows='drop'")
+                lost = ", which takes away customers who are still there" if blanks(records, status, found) else ""
+                raise DataError(f"{sentence}; {do}, or leave them out with bad_rows='drop'{lost}")
             told.append(f"{sentence}; they are left out")
         if not (records.status == Status.USED).any():
             raise DataError(f"no contract is left of {total}")
         if until is None and self._known_until is None and (later := ~known).any():
             future = counted(int(later.sum()), "record")
             told.append(f"{fields.start} is in the future in {future}, which are left out; correct it or give until=")
+        if thai := int(buddhist(records).sum()):
+            told.append(f"{thai:,} of {total} have years that {BUDDHIST}")
+        if until is not None and (remark := silence(records, from_day(end))[1]):
+            told.append(remark)
         return records, end, told
 
     @staticmethod

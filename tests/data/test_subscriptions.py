@@ -331,6 +331,7 @@ def test_ids_keep_their_type():
     [
         (("z", None, None, 1.0), r"start is not written YYYY-MM-DD in 1 of 7 records: customer z; the order of day"),
         (("z", "03/04/2023", None, 1.0), r"in 1 of 7 records: '03/04/2023' \(customer z\); the order of day and mo"),
+        (("z", "45000", None, 1.0), r"start is not .* in 1 of 7 records: '45000' \(customer z\); numbers such as"),
         (("z", "2023-01-01", "soon", 1.0), r"end is not written YYYY-MM-DD in 1 of 7 records: 'soon' \(customer z"),
         (("z", "2023-03-01", "2023-02-01", 1.0), r"end is before start in 1 of 7 records: customer z; correct the"),
         (("z", "2023-03-01", None, -1.0), r"price is negative, not finite or no number in 1 of 7 records: '-1.0' \("),
@@ -802,3 +803,106 @@ def test_contracts_of_a_telephone_company():
     assert made.attributes == ("kind",)
     paid = (telco["MonthlyCharges"] * (telco["tenure"] + (telco["Churn"] == "No"))).to_numpy()
     np.testing.assert_allclose(table["historic_revenue"], paid, rtol=1e-12)
+
+
+def test_prices_in_several_currencies_are_refused():
+    frame = simple().assign(currency=["EUR", "USD", "EUR", "EUR", "EUR", None])
+    made = contracts(frame)
+    sentence = "currency, which no option names, holds EUR in 4 lines, USD in 1 line, which cannot be added up; where="
+    for ask in (made.durations, lambda until: made.split("2023-03-31", "1 month", until=until)):
+        with pytest.raises(DataError, match=sentence):
+            ask(until="2023-06-30")
+    row = made.audit("2023-06-30").table.set_index("check").loc["several currencies"]
+    assert (row["level"], row["count"]) == ("error", 5)
+    assert row["remark"].endswith("where={'currency': ['EUR']} picks one")
+    euros = contracts(frame, where={"currency": ["EUR"]})
+    assert euros.durations(until="2023-06-30").table.index.tolist() == ["active", "back", "upgraded"]
+    assert "several currencies" not in euros.audit("2023-06-30").table["check"].tolist()
+    # Where no price is read or none counts, nothing is added up; nor what begins after the end of observation.
+    for quiet in (contracts(frame.drop(columns="price")), contracts(frame.assign(price=[10, 0, 10, 10, 10, 12]))):
+        assert len(quiet.durations(until="2023-06-30")) == 5
+    made.cohorts("month", until="2023-06-30")
+    assert len(contracts(simple().assign(currency=[*["EUR"] * 5, "USD"])).durations(until="2023-04-30")) == 4
+
+
+@pytest.mark.parametrize("ask", ["durations", "cohorts", "split"])
+def test_nobody_has_observed_the_future(ask):
+    made = contracts(simple())
+    arguments = ("2023-03-31", "1 month") if ask == "split" else ()
+    with pytest.raises(DataError, match=r"^until 2999-01-01 is after today, 2\d{3}-\d\d-\d\d, and nobody knows yet"):
+        getattr(made, ask)(*arguments, until="2999-01-01")
+    with pytest.raises(DataError, match="since 2999-01-01 is after the end of observation"):
+        getattr(made, ask)(*arguments, until="2023-06-30", since="2999-01-01")
+    row = made.audit("2999-01-01").table.set_index("check").loc["observed beyond today"]
+    assert (row["level"], row["count"]) == ("error", 1)
+    assert row["remark"].startswith("refused by durations(): until 2999-01-01 is after today")
+
+
+def test_a_silence_at_the_end_is_told():
+    days = pd.date_range("2023-01-02", periods=20, freq="7D")
+    frame = pd.DataFrame({"id": range(20), "start": days, "end": [days[9], *[None] * 19]})
+    made = contracts(frame)
+    assert len(made.durations(until="2023-05-29")) == 20  # 14 days, twice the longest gap
+    assert made.audit("2023-05-29").table.set_index("check").loc["silence at the end", "level"] == "ok"
+    sentence = "no start or end is recorded in the last 15 days before 2023-05-30, though the longest gap before that "
+    with pytest.warns(DataWarning, match=f"{sentence}is 7 days; everybody counts as still there: if the records end"):
+        made.durations(until="2023-05-30")
+    row = made.audit("2023-05-30").table.set_index("check").loc["silence at the end"]
+    assert (row["level"], row["count"]) == ("warning", 15)
+    assert row["remark"].startswith(sentence)
+
+
+def test_years_that_look_buddhist_are_told():
+    frame = simple().assign(end=["2567-02-28", *simple()["end"][1:]])
+    made = contracts(frame)
+    with pytest.warns(DataWarning, match=r"1 of 6 records have years that look Buddhist \(2567 is 2024: subtract 543"):
+        assert made.durations(until="2023-06-30").table.loc["active", "event"] == 0
+    row = made.audit("2023-06-30").table.set_index("check").loc["Buddhist years"]
+    assert (row["level"], row["count"], row["examples"]) == ("warning", 1, ["active"])
+    thai = frame.assign(start=[f"{int(day[:4]) + 543}{day[4:]}" for day in frame["start"]], end=None)
+    with pytest.raises(
+        DataError, match=r"no contract starts by today.*; correct the starts; their years look Buddhist"
+    ):
+        contracts(thai).durations()
+    table = contracts(thai).audit().table.set_index("check")
+    assert table.loc["Buddhist years", "count"] == 6
+    assert table.loc["days observed", "remark"].endswith("the last start: all are in the future")
+    assert table.loc["observed beyond today", "level"] == "error"
+
+
+def test_years_that_nobody_means_are_told():
+    frame = simple().assign(end=["9999-12-31", *simple()["end"][1:]])
+    frame.loc[1, "start"] = "0203-01-01"
+    made = contracts(frame)
+    table = made.audit("2023-06-30").table.set_index("check")
+    assert table.loc["implausible years", ["level", "count", "examples"]].tolist() == ["warning", 1, ["gone"]]
+    assert table.loc["ends far in the future", ["level", "count", "examples"]].tolist() == ["note", 1, ["active"]]
+    assert made.durations(until="2023-06-30").table.loc["active", "event"] == 0
+
+
+@pytest.mark.parametrize(
+    "mark", ["NULL", "n/a", "N/A", "NA", "None", "NaN", "-", "0000-00-00", "0000-00-00 00:00:00", "0"]
+)
+def test_marks_for_what_is_missing_must_be_emptied(mark):
+    frame = simple().assign(end=[mark, *simple()["end"][1:]])
+    with pytest.raises(DataError) as refused:
+        contracts(frame).durations(until="2023-06-30")
+    assert str(refused.value) == (
+        f"end is not written YYYY-MM-DD in 1 of 6 records: {mark!r} (customer active); {mark!r}, if that stands for a "
+        "missing date, must be emptied, or leave them out with bad_rows='drop', which takes away customers who are "
+        "still there"
+    )
+    row = contracts(frame).audit("2023-06-30").table.set_index("check").loc["unreadable ends"]
+    assert row["remark"].endswith(f"; {mark!r}, if that stands for a missing date, must be emptied")
+    both = frame.assign(end=[mark, "soon", *simple()["end"][2:]])
+    with pytest.raises(DataError, match="must be emptied, and the order of day and month is never guessed, so say how"):
+        contracts(both).durations(until="2023-06-30")
+
+
+def test_what_is_no_attribute_is_told():
+    with pytest.raises(DataError, match=r"^the durations have no attribute 'kind', they have none; name the columns"):
+        contracts(simple()).durations(until="2023-06-30").attribute("kind")
+    with pytest.raises(
+        DataError, match="'price' is named twice; each column has one part to play: give a copy of it an"
+    ):
+        contracts(simple(), attributes=["price"])
