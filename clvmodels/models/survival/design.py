@@ -187,6 +187,8 @@ class _Factor:
         if isinstance(self.tree, ast.Name):
             column = self._column(self.tree, table)
             kind = pd.api.types.infer_dtype(column, skipna=False)
+            if kind == "string":
+                _refuse_written_numbers(column)
             return column if kind in ("string", "categorical", "mixed") else None
         return self.column(table) if isinstance(self.tree, ast.Call) and _function(self.tree) == "C" else None
 
@@ -206,10 +208,16 @@ class _Factor:
         match node:
             case ast.Name():
                 column = self._column(node, table)
-                if (kind := pd.api.types.infer_dtype(column, skipna=False)) not in _NUMBERS:
+                if (kind := pd.api.types.infer_dtype(column, skipna=False)) == "string":
+                    _refuse_written_numbers(column, calculated=True)
                     raise DataError(
-                        f"covariate {self.columns[node.id]!r} holds {kind} values, not numbers or text; "
-                        "turn them into one of these"
+                        f"covariate {column.name!r} is text such as {brief(repr(column.iloc[0]))}, where {self.name} "
+                        "needs numbers"
+                    )
+                if kind not in _NUMBERS:
+                    allowed = "numbers or text" if isinstance(self.tree, ast.Name) else "numbers"
+                    raise DataError(
+                        f"covariate {column.name!r} holds {kind} values, not {allowed}; turn them into that"
                     )
                 return column.to_numpy(float)
             case ast.Constant():
@@ -221,6 +229,24 @@ class _Factor:
             case ast.Call():
                 return _FUNCTIONS[_function(node)](self._value(node.args[0], table))
         raise AssertionError(node)  # `_refuse` has let nothing else through
+
+
+def _refuse_written_numbers(column: pd.Series, calculated: bool = False) -> None:
+    """Raise `DataError` if all that a column of text holds are numbers: categories of them would be no one's wish."""
+    texts = column.astype(object).str.strip().str.replace(",", "")
+    blank = (texts == "").to_numpy(bool)
+    if blank.all() or pd.to_numeric(texts[~blank], errors="coerce").isna().any():
+        return
+    name = str(column.name)
+    but = (
+        f" (blank for {counted(int(blank.sum()), 'customer')}: {examples(column.index[blank])})" if blank.any() else ""
+    )
+    category = name if name.isidentifier() else f"`{name}`"
+    raise DataError(
+        f"covariate {name!r} is text whose values are all numbers{but}; turn it into numbers (the attributes of a CSV "
+        "file are text; those of a frame stay what they are)"
+        + ("" if calculated else f", or write the formula 'C({category})' for categories")
+    )
 
 
 def _told(rule: str, table: pd.DataFrame, bad: NDArray) -> str:
