@@ -138,7 +138,8 @@ class ContractualCLVFit:
         Returns
         -------
         DataFrame, one row per active customer
-            The attributes of the data come last. `attrs` says how it was made.
+            The attributes of the data come last. `attrs` says how it was made. `KaplanMeier` and `Cox` add `restricted`
+            (`clvmodels.schema.CONTRACT_RESTRICTED`).
 
         Raises
         ------
@@ -302,6 +303,7 @@ class ContractualCLVFit:
             means=means,
             outcomes=outcomes,
             cost=lambda columns: base.cost(columns[:-2]),
+            restricted=base.restricted,
             beyond=base.beyond,
             notes=(*notes, *base.notes),
             cautions=base.cautions,

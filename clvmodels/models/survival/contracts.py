@@ -75,8 +75,8 @@ class ContractFit:
         Returns
         -------
         DataFrame, one row per active customer
-            `p_retained` (over a finite horizon), `expected_lifetime`, the interval, and the attributes of the data.
-            `attrs` says how they were made.
+            `p_retained` (over a finite horizon), `expected_lifetime`, the interval, of `KaplanMeier` and `Cox`
+            `restricted`, and the attributes of the data. `attrs` says how they were made.
 
         Warns
         -----
