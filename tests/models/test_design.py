@@ -51,6 +51,8 @@ def test_names_of_columns_and_a_formula_make_the_same_columns(table):
         ("insured", lambda t: t["insured"]),
         ("price:age", lambda t: t["price"] * t["age"]),
         ("price*age - price - age", lambda t: t["price"] * t["age"]),
+        ("(price + age)**2 - age - price", lambda t: t["price"] * t["age"]),
+        ("price*age - age:price - price", lambda t: t["age"]),
     ],
 )
 def test_what_a_formula_says_is_computed(formula, column, table):
@@ -157,6 +159,11 @@ def test_rows_do_not_depend_on_their_neighbours(table):
         "price + " * 200 + "age",
         "",
         "price - price",
+        "price - channel",
+        "price - age + age",
+        "-age + price",
+        "price + (age - price)**2",
+        "lambda: 1",
     ],
 )
 def test_what_a_formula_may_not_contain_is_refused_before_anything_is_computed(formula):
@@ -252,6 +259,12 @@ def test_many_categories_are_refused():
         ([1], "a formula or a list of columns"),
         (["price", "price"], "named twice"),
         ([], "name no column"),
+        ("price - channel", "channel cannot be taken away: it is not there before; write a .* I\\(a - b\\) for"),
+        ("price + age - price:age", "price:age cannot be taken away"),
+        ("price + (age - price)**2", "- may not stand within parentheses"),
+        ("lambda: 1", '"lambda" is not allowed; use names of columns'),
+        ("'price'", "\"'price'\" is not allowed; use names of columns"),
+        ("2:price", "the number 2 may only be a power"),
     ],
 )
 def test_covariates_that_are_none_are_refused(covariates, sentence):

@@ -119,6 +119,12 @@ class Design:
         _refuse_combinations(centred / sds * np.sqrt(share)[:, None], names)
         return cls(covariates, levels, names, tuple(means.tolist()), tuple(sds.tolist()))
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the customers that it is computed from."""
+        named = (name for factor in _factors(self.covariates) for name in factor.columns.values())
+        return tuple(dict.fromkeys(named))
+
     def matrix(self, table: pd.DataFrame) -> NDArray[np.float64]:
         """The covariates (N, k) of customers, less the means of the training data: an average customer has zeros.
 
@@ -310,6 +316,8 @@ def _terms(covariates: Covariates) -> tuple[tuple[_Factor, ...], ...]:
             kind, text = token.kind.value, token.token
             if kind == "operator" and not re.fullmatch(r"[-+:*]|\*\*", text):
                 raise _not_allowed(text)
+            if (kind == "value" and not text.isdigit() and not re.fullmatch(r"[\d.]+", text)) or text == "lambda":
+                raise _not_allowed(text)
             if kind == "value" and not (before == "**" and text.isdigit() and 1 <= int(text) <= _HIGHEST_POWER):
                 raise ValueError(
                     f"in covariates, the number {brief(text)} may only be a power up to {_HIGHEST_POWER}, as in "
@@ -318,11 +326,38 @@ def _terms(covariates: Covariates) -> tuple[tuple[_Factor, ...], ...]:
             if kind == "python":
                 _factor(text, is_column=False)
             before = text
-        parsed = DefaultFormulaParser(include_intercept=False).get_terms(covariates)
+        parser = DefaultFormulaParser(include_intercept=False)
+        parsed = parser.get_terms(covariates)
+        _refuse_absent(covariates, parser.get_terms)
         terms = [[(each.expr, each.eval_method.value == "lookup") for each in term.factors] for term in parsed]
     except (FormulaicError, SyntaxError, IndexError, RecursionError, MemoryError) as error:
         raise ValueError(unreadable) from error
     return tuple(tuple(_factor(*factor) for factor in term) for term in terms)
+
+
+def _refuse_absent(formula: str, terms_of: Callable[[str], Any]) -> None:
+    """Raise `ValueError` if a term is taken away that is not there, which is a slip: `value - channel`."""
+    from formulaic.parser.algos.tokenize import tokenize
+
+    there: set[Any] = set()
+    depth, sign, start = 0, "+", 0
+    ends = [(token.source_start, token.token) for token in tokenize(formula)] + [(len(formula), "+")]
+    for place, text in ends:
+        depth += {"(": 1, ")": -1}.get(text, 0)
+        if text == "-" and depth:
+            raise ValueError(f"in covariates, - may not stand within parentheses, but in I(): {brief(formula)!r}")
+        if text not in ("+", "-") or depth:
+            continue
+        if part := formula[start:place].strip():
+            named = {*terms_of(part)}
+            if sign == "-" and (absent := named - there):
+                names = brief(" and ".join(sorted(map(str, absent))))
+                raise ValueError(
+                    f"in covariates, {names} cannot be taken away: it is not there before; write a + b to use both, "
+                    "and I(a - b) for their difference"
+                )
+            there = there - named if sign == "-" else there | named
+        sign, start = text, place + 1
 
 
 def _factor(text: str, is_column: bool) -> _Factor:
@@ -341,7 +376,9 @@ def _factor(text: str, is_column: bool) -> _Factor:
         raise _not_allowed(text) from error
     _refuse(tree, text)
     quoted = {f"{stem}{i}": name for i, name in enumerate(names)}
-    found = {node.id: quoted.get(node.id, node.id) for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    called = {id(part) for node in ast.walk(tree) if isinstance(node, ast.Call) for part in ast.walk(node.func)}
+    names_in = (node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called)
+    found = {name: quoted.get(name, name) for name in names_in}
     return _Factor(text, tree, found)
 
 
