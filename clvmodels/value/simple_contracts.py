@@ -141,12 +141,12 @@ class SimpleContractsFit:
         data = contract_from_now(self.origin, "renewals", attributes, self.origin.period, 0.0)
         mean = self.summary()["value"].to_numpy()[figure_rows(data, self.figures, by)[0]]
         data = replace(data, table=data.table.assign(value=float(mean if value is None else value)))
-        return self._predicted(data, horizon, interval, first=int(include_first_payment))
+        return self._predicted(data, horizon, interval, first_payment=include_first_payment)
 
     def _predicted(
-        self, data: Durations, horizon: Horizon | None, interval: float | None, first: int | None = None
+        self, data: Durations, horizon: Horizon | None, interval: float | None, first_payment: bool | None = None
     ) -> pd.DataFrame:
-        """The table; of new customers if their `first` payment is counted (1) or not (0)."""
+        """The table; of new customers if it is asked about their first payment."""
         check_interval(interval)
         active = data.active
         if active.periods != [self.origin.period]:
@@ -160,8 +160,8 @@ class SimpleContractsFit:
         schedule = Renewals.of(active, active.table[clock].to_numpy(float), clock, evenly=horizon is None)
         columns: dict[str, Any] = {}
         if horizon is None:
-            start, step, *_ = schedule.columns
-            lifetime, paid = start + step * (1 - churn) / churn, (1 - churn) / churn
+            first, step, *_ = schedule.columns
+            lifetime, paid = first + step * (1 - churn) / churn, (1 - churn) / churn
         else:
             days = horizon_length(horizon, unit=active.unit, observation_end=active.observation_end)
             t = days / unit_days(active.unit)
@@ -171,10 +171,10 @@ class SimpleContractsFit:
                 lifetime += np.where(due, stay * (at - last), 0.0)
                 stay, last = np.where(due, stay * (1 - churn), stay), np.where(due, at, last)
                 # By those who renew; of new customers a renewal on the last day begins the next period.
-                paid += np.where(due if first is None else at < t / EXACT, stay, 0.0)
+                paid += np.where(due if first_payment is None else at < t / EXACT, stay, 0.0)
             lifetime += stay * (t - last)
             columns["p_retained"] = stay
-        revenue = value * (paid + (first or 0))
+        revenue = value * (paid + (first_payment is True))
         columns |= {"expected_lifetime": lifetime, "expected_revenue": revenue}
         if "historic_revenue" in active.table.columns:
             columns["historic_revenue"] = active.table["historic_revenue"]
