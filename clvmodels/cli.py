@@ -55,10 +55,22 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
-        if "--contracts" not in rest:
-            return name, command, rest
         contracts = self.get_command(ctx, f"{name}-contracts")
-        return f"{name} --contracts", contracts or command, [text for text in rest if text != "--contracts"]
+        if contracts is None:
+            return name, command, rest
+        chosen, other = (contracts, command) if "--contracts" in rest else (command, contracts)
+        foreign = _options(other) - _options(chosen)
+        for option in (text.partition("=")[0] for text in rest):
+            if option in foreign:
+                where = "needs --contracts" if chosen is command else "is for logs of purchases, without --contracts"
+                ctx.fail(f"{option} {where}: see clvmodels {name}{' --contracts' * (chosen is command)} --help")
+        if chosen is command:
+            return name, command, rest
+        return f"{name} --contracts", contracts, [text for text in rest if text != "--contracts"]
+
+
+def _options(command: Any) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
 
 
 app = typer.Typer(

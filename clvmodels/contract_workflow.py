@@ -81,7 +81,6 @@ class RecordOptions(TypedDict, total=False):
     value_per: str | None
     period: str | None
     grace: str | None
-    cause: str | None
     returns: Returns | None
     date_format: str | None
     timezone: str | None
@@ -184,6 +183,8 @@ def audit(
     value: str | None = None,
     attribute: str | Sequence[str] | None = None,
     until: Day | None = None,
+    since: Day | None = None,
+    cause: str | None = None,
     **records: Unpack[RecordOptions],
 ) -> Audit:
     """What is in contract records, what is odd, and whether it is enough to fit a model.
@@ -194,10 +195,13 @@ def audit(
         As for `clvmodels.Subscriptions`.
     attribute : str or sequence of str, optional
         Columns that describe the customer.
-    until : date, optional
-        Last day observed; default: the last start or end that is not in the future.
+    until, since : date, optional
+        Last day observed, and first, as for `Subscriptions.durations`.
+    cause : str, optional
+        Column that says why a contract ended; predictions take every ending for the same.
     """
-    return Subscriptions(source, **given(value=value, attributes=listed(attribute), **records)).audit(until)
+    options = given(value=value, attributes=listed(attribute), cause=cause, **records)
+    return Subscriptions(source, **options).audit(until, since)
 
 
 def predict(
@@ -302,8 +306,10 @@ def predict(
     named = [*options.get("attributes", ()), *listed(attribute), *filter(None, (by, margin_attribute(worth)))]
     options["attributes"] = [*dict.fromkeys(named)]
     if missing := [f"{name}=" for name in ("customer", "start", "value") if options.get(name) is None]:
-        columns = "the columns of the records; only a saved fit knows them"
-        raise ValueError(f"{' and '.join(missing)} must be given: {columns}")
+        price = " (value= is that of the price)" if "value=" in missing else ""
+        raise ValueError(
+            f"{' and '.join(missing)} must be given: the columns of the records{price}; only a saved fit knows them"
+        )
     progress("Read the contracts")
     options["timing"] = fit.model.timing if fit else wanted.timing
     contracts = Subscriptions(source, **options)

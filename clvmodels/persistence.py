@@ -22,7 +22,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,10 @@ from scipy.stats.distributions import rv_frozen
 
 from clvmodels import __version__
 from clvmodels.data.durations import ENTRY
+from clvmodels.data.numbers import check_form
+from clvmodels.data.parsing import check_choice
+from clvmodels.data.subscriptions import Returns, Subscriptions
+from clvmodels.data.transactions import BadRows, Refunds, Transactions
 from clvmodels.draws import Parameters, check_seed
 from clvmodels.errors import DataError, FitError, brief, counted
 from clvmodels.files import check_targets, written_whole
@@ -150,7 +154,9 @@ def load(path: str | Path) -> SavedFit:
         if path.stat().st_size > LARGEST:
             raise DataError(f"it is larger than {counted(LARGEST, 'byte')}")
         return _unpacked(path.read_bytes())
-    except (ValueError, TypeError, RecursionError) as error:
+    except RecursionError:
+        raise DataError(f"{path} cannot be loaded: it is nested more deeply than a fit is") from None
+    except (ValueError, TypeError) as error:
         raise DataError(f"{path} cannot be loaded: {error}") from error
 
 
@@ -394,7 +400,7 @@ def _restored(described: dict[str, Any], draws: bytes) -> SavedFit:
         observation_start=_day(data, "observation_start"),
         observation_end=_day(data, "observation_end"),
         covered=_number(data, "covered"),
-        log=None if log is None else {name: _decoded(given) for name, given in log.items()},
+        log=None if log is None else _checked_log(_decoded_options(log)),
         period=str(period(data["period"])) if "period" in data else None,
         only_cause=_get(data, "only_cause", str) if "only_cause" in data else None,
     )
@@ -412,6 +418,30 @@ def _restored(described: dict[str, Any], draws: bytes) -> SavedFit:
     if isinstance(model, Model):
         return _restored_part(parts, model, origin, draws)
     raise DataError("model in model.json is none")
+
+
+def _checked_log(options: dict[str, Any]) -> dict[str, Any]:
+    """How records were read, if the options are those of `Subscriptions` or `Transactions`; no source is read."""
+    reads = Subscriptions if "start" in options else Transactions
+    known = inspect.signature(reads).parameters
+    if unknown := options.keys() - (known.keys() - {"source"}):
+        raise DataError(f"{reads.__name__} of clvmodels {__version__} has no {brief(min(unknown))}=")
+    given = {name: parameter.default for name, parameter in known.items() if name != "source"} | options
+    choices: dict[str, Any] = {"returns": Returns, "refunds": Refunds, "bad_rows": BadRows}
+    for name, value in given.items():
+        several = isinstance(value, (tuple, list)) and all(isinstance(text, str) for text in value)
+        if name in choices:
+            check_choice(value, name, get_args(choices[name]))
+        elif not (
+            (isinstance(value, str) and name not in ("attributes", "where"))
+            or (value is None and known[name].default is None)
+            or (several and name in ("customer", "value", "attributes", "currency"))
+            or (name == "where" and isinstance(value, dict))
+            or (name == "first_seen_after" and isinstance(value, (datetime.date, np.datetime64)))
+        ):
+            raise DataError(f"{name} of the log in model.json is none")
+    check_form(given["decimal"], given["thousands"])
+    return options
 
 
 def _restored_figures(described: dict[str, Any], model: SimpleCLV, origin: Origin) -> SimpleCLVFit | SimpleContractsFit:
@@ -461,12 +491,10 @@ def _restored_survival(parts: dict[str, Any], model: Any, origin: Origin, draws:
         raise DataError("strata in model.json are not those of its curves")
     partial = Partial(
         _array(told, "coefficients", (p,)),
-        _array(told, "covariance", (p, p)),
+        _covariance(told, p),
         _number(told, "log_likelihood"),
         _texts(told, "problems"),
     )
-    if np.linalg.eigvalsh(partial.covariance)[0] <= 0:
-        raise DataError("covariance in model.json is none")
     baselines = tuple(Baseline(risk, mean) for risk, mean in _curves(draws, last, p))
     return CoxFit(**known, design=design, partial=partial, strata=tuple(strata), baselines=baselines)
 
@@ -552,7 +580,7 @@ def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: b
 def _restored_optimum(described: dict[str, Any], k: int) -> Optimum:
     return Optimum(
         u=_array(described, "u", (k,)),
-        covariance=_array(described, "covariance", (k, k)),
+        covariance=_covariance(described, k),
         iterations=_whole(described, "iterations", least=0),
         decrement=_number(described, "decrement"),
         weakest_sd=_number(described, "weakest_sd"),
@@ -747,6 +775,20 @@ def _array(record: dict[str, Any], name: str, shape: tuple[int, ...]) -> NDArray
     values = np.array(_get(record, name, list), float)
     if values.shape != shape or not np.isfinite(values).all():
         raise DataError(f"{name} in model.json is not finite or not of the shape {shape}")
+    return values
+
+
+def _covariance(record: dict[str, Any], k: int) -> NDArray[np.float64]:
+    """The covariance of estimates (k, k); rounding may leave it neither quite symmetric nor quite positive."""
+    values = _array(record, "covariance", (k, k))
+    spread = np.sqrt(np.maximum(np.diag(values), 0.0))
+    if not (spread > 0).all():
+        raise DataError("covariance in model.json is none: a variance is not positive")
+    correlation = values / np.outer(spread, spread)
+    if not np.allclose(correlation, correlation.T, rtol=0, atol=1e-8):
+        raise DataError("covariance in model.json is none: it is not symmetric")
+    if np.linalg.eigvalsh(correlation)[0] < -1e-8:
+        raise DataError("covariance in model.json is none: it is not positive definite")
     return values
 
 

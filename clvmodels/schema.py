@@ -134,7 +134,22 @@ CONTRACT_INFINITE_HORIZON: dict[str, Column] = {
         "count",
     ),
 }
-PREDICTED = {*PREDICTIONS, *INFINITE_HORIZON, *CONTRACT_PREDICTIONS, *CONTRACT_INFINITE_HORIZON, "retained"}
+# Of fits that end where the data do, Kaplan-Meier and Cox.
+CONTRACT_RESTRICTED: dict[str, Column] = {
+    "restricted": Column(
+        "whether the horizon reaches beyond the longest tenure observed: lifetime and money are then counted up to it, "
+        "and p_retained is missing",
+        "true or false",
+    ),
+}
+PREDICTED = {
+    *PREDICTIONS,
+    *INFINITE_HORIZON,
+    *CONTRACT_PREDICTIONS,
+    *CONTRACT_INFINITE_HORIZON,
+    *CONTRACT_RESTRICTED,
+    "retained",
+}
 
 
 def check_summary(table: pd.DataFrame) -> None:

@@ -195,6 +195,10 @@ def test_audit_is_that_of_the_records(folder, records):
     found = contract_workflow.audit(records, **COLUMNS, cause="why", attribute="plan", until=UNTIL)
     contracts = clv.Subscriptions(records, **COLUMNS, cause="why", attributes=["plan"])
     pd.testing.assert_frame_equal(found.table, contracts.audit(UNTIL).table)
+    found = contract_workflow.audit(records, **COLUMNS, until=UNTIL, since="2023-06-01")
+    pd.testing.assert_frame_equal(found.table, clv.Subscriptions(records, **COLUMNS).audit(UNTIL, "2023-06-01").table)
+    ran = call("audit", "contracts.csv", "--contracts", *OPTIONS, "--since", "2023-06-01")
+    assert "ended before 2023-06-01" in ran.stdout
     ran = call("audit", "contracts.csv", "--contracts", *OPTIONS, "--cause", "why")
     assert ran.exit_code == 0
     assert "Audit of 300 records" in ran.stdout
@@ -225,7 +229,33 @@ def test_bad_input_is_one_sentence(folder, options, sentence):
 
 def test_columns_must_be_named(folder):
     ran = call("predict", "--contracts", "contracts.csv", "--customer", "id")
-    assert "--start and --value must be given: the columns of the records" in ran.stderr
+    assert "--start and --value must be given: the columns of the records (--value is that of the price)" in " ".join(
+        ran.stderr.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["predict", "contracts.csv", "--start", "from"],
+            "--start needs --contracts: see clvmodels predict --contracts ",
+        ),
+        (
+            ["audit", "contracts.csv", "--since=2024-01-01"],
+            "--since needs --contracts: see clvmodels audit --contracts ",
+        ),
+        (
+            ["predict", "--contracts", "contracts.csv", "--refunds", "net"],
+            "--refunds is for logs of purchases, without --contracts: see clvmodels predict --help",
+        ),
+        (["predict", "--contracts", "contracts.csv", "--cause", "why"], "No such option: --cause"),
+    ],
+)
+def test_options_of_the_other_kind_of_data_are_told_apart(folder, arguments, sentence):
+    ran = call(*arguments)
+    assert ran.exit_code == 2
+    assert sentence in " ".join(ran.stderr.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("name", ["demo", "audit", "predict"])
@@ -238,6 +268,7 @@ def test_each_option_of_a_command_is_one_of_its_function_and_the_reverse(name):
         assert known.keys() <= inspect.signature(clv.Subscriptions).parameters.keys()
         defaults |= dict.fromkeys(known)
     if name == "audit":
+        assert "cause" in function  # predictions take every ending for the same
         defaults |= dict.fromkeys(("customer", "start"), inspect.Parameter.empty)
     as_text = {key: str(default) for key, default in defaults.items()}
     assert {key: str(parameter.default) for key, parameter in command.items()} == as_text

@@ -215,6 +215,7 @@ def test_formulas_with_code_are_refused_before_anything_is_run(fits, tmp_path, n
 
 
 PART = ("parts", "survival")
+OPTIMUM = (*PART, "estimate", "optimum")
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,11 @@ PART = ("parts", "survival")
         ("kaplan-meier", into(*PART, "last", value=[float("nan")]), "last in model.json is nan"),
         ("kaplan-meier", into(*PART, "last", value=[0.5]), "is not one of finite numbers at rising times"),
         ("kaplan-meier", into(*PART, "size", value=0), "size in model.json is 0, which cannot be"),
-        ("cox", into(*PART, "covariance", value=np.zeros((6, 6)).tolist()), "covariance in model.json is n"),
+        ("cox", into(*PART, "covariance", value=np.zeros((6, 6)).tolist()), "covariance in model.json is none: a var"),
+        ("cox", into(*PART, "covariance", value=(np.eye(6) - 0.5).tolist()), "it is not positive definite"),
+        ("weibull", into(*OPTIMUM, "covariance", value=[[-1.0, 0.0], [0.0, 1.0]]), "a variance is not positive"),
+        ("weibull", into(*OPTIMUM, "covariance", value=[[1.0, 2.0], [2.0, 1.0]]), "it is not positive definite"),
+        ("weibull", into(*OPTIMUM, "covariance", value=[[1.0, 0.5], [0.4, 1.0]]), "it is not symmetric"),
         (
             "cox",
             into(*PART, "coefficients", value=[1.0]),
@@ -254,6 +259,42 @@ PART = ("parts", "survival")
 )
 def test_what_no_fit_can_hold_is_refused(fits, tmp_path, name, change, sentence):
     refused(changed(fits[name], tmp_path / "june.clv", change), sentence)
+
+
+LOG = {"customer": "id", "start": "from", "end": None, "attributes": [], "returns": "new", "where": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"returns": "x"}, "unknown returns 'x'; use one of 'new', 'first', 'error'"),
+        ({"returns": None}, "unknown returns None"),
+        ({"bad_rows": ["drop"]}, "unknown bad_rows ['drop']"),
+        ({"refunds": "net"}, "Subscriptions of clvmodels"),
+        ({"source": "/etc/passwd"}, "has no source="),
+        ({"customer": None}, "customer of the log in model.json is none"),
+        ({"customer": 7}, "customer of the log in model.json is none"),
+        ({"end": ["a"]}, "end of the log in model.json is none"),
+        ({"attributes": [1]}, "attributes of the log in model.json is none"),
+        ({"where": "x"}, "where of the log in model.json is none"),
+        ({"decimal": ";"}, "decimal must be '.' or ','; got ';'"),
+        ({"date": "day", "start": ...}, "Transactions of clvmodels"),
+        ({"start": ...}, "has no end="),
+    ],
+)
+def test_options_that_could_read_no_records_are_refused(fits, tmp_path, change, sentence):
+    log = {name: given for name, given in (LOG | change).items() if given is not ...}
+    clv.load(changed(fits["weibull"], tmp_path / "right.clv", into("data", "log", value=LOG)))
+    refused(changed(fits["weibull"], tmp_path / "june.clv", into("data", "log", value=log)), sentence)
+
+
+def test_a_file_of_nested_lists_is_no_fit(fits, tmp_path):
+    path = changed(fits["weibull"], tmp_path / "june.clv")
+    with zipfile.ZipFile(path) as archive:
+        posterior = archive.read("posterior.nc")
+    for text in ("[" * 100_000 + "]" * 100_000, '{"model": ' * 100_000 + "1" + "}" * 100_000):
+        path.write_bytes(persistence._sealed({"model.json": text.encode(), "posterior.nc": posterior}))
+        refused(path, "it is nested more deeply than a fit is")
 
 
 CURVE = {"time": np.array([1.0, 2.0]), "at_risk": np.array([9.0, 5.0]), "events": np.array([3.0, 1.0])}

@@ -37,6 +37,7 @@ def test_the_examples_print_what_is_shown(text, tmp_path):
         schema.INFINITE_HORIZON,
         schema.CONTRACT_PREDICTIONS,
         schema.CONTRACT_INFINITE_HORIZON,
+        schema.CONTRACT_RESTRICTED,
     ],
     ids=[
         "summary",
@@ -46,6 +47,7 @@ def test_the_examples_print_what_is_shown(text, tmp_path):
         "infinite horizon",
         "contracts",
         "contracts for ever",
+        "contracts restricted",
     ],
 )
 def test_every_column_is_explained_in_the_words_of_the_schema(text, table):

@@ -162,6 +162,7 @@ def audited(
     returns: str,
     grace: time.Period | None,
     until_given: bool,
+    since: np.datetime64 | None = None,
 ) -> Audit:
     """The audit of contract records.
 
@@ -178,18 +179,23 @@ def audited(
     grace : Period, optional
     until_given : bool
         Whether the user said where observation ends.
+    since : datetime64, optional
+        First day from which ends were recorded.
     """
     kept = contracts if returns == "new" else contracts.only(contracts.number == 1)
+    before = np.zeros(len(kept), bool) if since is None else kept.last < since
+    gone, kept = kept.only(before), kept.only(~before)
     table = pd.DataFrame(
         [
             *_facts(records, kept, until_given),
+            *_unobserved(gone, since),
             *_choices(reader, fields, len(records), contracts.until),
             *_record_checks(records, contracts, fields, until_given),
             *_contract_checks(contracts, kept, fields, returns, grace),
             _last_days(contracts),
             *_days(records, contracts, until_given),
             _observed_to(kept, until_given),
-            _survivors_only(kept),
+            _survivors_only(kept, since),
             _enough(kept),
         ]
     )
@@ -226,6 +232,11 @@ def _facts(records: Records, kept: Contracts, until_given: bool) -> Iterator[dic
         why = "" if until_given else ", the last start or end that is not in the future"
         why = ", the last start: all are in the future" if not until_given and kept.until > today() else why
         yield row("days observed", "note", days, f"{first} to {kept.until}{why}")
+
+
+def _unobserved(gone: Contracts, since: np.datetime64 | None) -> Iterator[dict[str, Any]]:
+    if since is not None:
+        yield oddity(f"ended before {since}", "note", len(gone), "left out: not observed", np.nan, gone.ids.unique())
 
 
 def _choices(reader: Reader, fields: Fields, records: int, until: np.datetime64) -> Iterator[dict[str, Any]]:
@@ -394,10 +405,10 @@ def _observed_to(kept: Contracts, until_given: bool) -> dict[str, Any]:
     return row(check, "warning", after.sum(), remark, of=len(kept))
 
 
-def _survivors_only(kept: Contracts) -> dict[str, Any]:
+def _survivors_only(kept: Contracts, since: np.datetime64 | None) -> dict[str, Any]:
     """Whether contracts began long before any end was recorded, so that those that had ended are not here."""
     check = "survivors only"
-    if not kept.event.any():
+    if since is not None or not kept.event.any():
         return row(check, "ok", 0, "")
     first = kept.last[kept.event].min()
     # Renewals that all contracts survived before the first end, and how often one is not survived later.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clvmodels import schema, time
 from clvmodels.data.customers import MISSING, Customers, indexed
-from clvmodels.errors import DataError, counted, examples
+from clvmodels.errors import DataError, brief, counted, examples
 from clvmodels.product_limit import cumulative_incidence
 
 Clock = Literal["duration", "renewals"]
@@ -437,7 +437,12 @@ def checked_durations(data: Any) -> Durations:
 
 
 def _checked_survivors(numbers: Sequence[float], called: str) -> NDArray[np.float64]:
-    left = pd.Series(numbers).astype(float)
+    try:
+        left = pd.Series(numbers).astype(float)
+    except (ValueError, TypeError):
+        raise DataError(
+            f"{called} must be at least two numbers, such as 1000, 869, 743; got {brief(repr(numbers))}"
+        ) from None
     known = left.loc[left.first_valid_index() : left.last_valid_index()].to_numpy()
     if len(known) < 2 or not np.isfinite(known).all() or (known < 0).any() or known[0] == 0:
         raise DataError(f"{called} must be at least two numbers, such as 1000, 869, 743; got {examples(left, 5)}")

@@ -230,21 +230,31 @@ class Subscriptions:
         with self._reading() as reader:
             return _last(self._known(read_records(reader, self._fields)))
 
-    def audit(self, until: Day | None = None) -> Audit:
+    def audit(self, until: Day | None = None, since: Day | None = None) -> Audit:
         """What is in the records, what is odd, what is done about it, and whether it is enough to fit.
 
         Never raises on records, however bad.
 
         Parameters
         ----------
-        until : date, optional
-            Last day observed, as for `durations`.
+        until, since : date, optional
+            Last day observed, and first, as for `durations`.
         """
         with self._reading() as reader:
             records = self._known(read_records(reader, self._fields, whole=True))
             end = self._end(records, until)
+            first = self._since(since, end)
             contracts = self._contracts(records, end)
-            return audited(reader, records, contracts, self._fields, self._returns, self._grace, until is not None)
+            return audited(
+                reader,
+                records,
+                contracts,
+                self._fields,
+                self._returns,
+                self._grace,
+                until is not None,
+                None if first is None else from_day(first),
+            )
 
     def durations(self, unit: str = "month", until: Day | None = None, since: Day | None = None) -> Durations:
         """One row per contract: how long it has lasted, on two clocks, and whether it has ended.

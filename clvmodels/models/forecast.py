@@ -66,6 +66,8 @@ class Forecast:
         Block of columns, slice of the draws, random generator -> simulated outcomes, named as in `MEAN_OF`, (S, B).
     cost : callable
         Block of columns -> roughly how many numbers a draw of the outcomes needs, for bounding the memory.
+    restricted : ndarray of bool, (N,), optional
+        Of a fit that does not speak of all tenures: whose lifetime and money are counted only as far as it does.
     beyond : str
         Where the share `SHARE` of the clv lies; empty where nothing is beyond the data.
     notes, cautions : tuple of str
@@ -80,6 +82,7 @@ class Forecast:
     means: Callable[[tuple[NDArray, ...]], dict[str, NDArray]]
     outcomes: Callable[[tuple[NDArray, ...], slice, np.random.Generator], dict[str, NDArray]]
     cost: Callable[[tuple[NDArray, ...]], NDArray]
+    restricted: NDArray[np.bool_] | None = None
     beyond: str = ""
     notes: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
@@ -174,6 +177,8 @@ def table(
     frame = pd.DataFrame({name: values[rows.inverse] for name, values in columns.items()}, index=customers.table.index)
     if "clv" in frame.columns and "historic_revenue" in customers.table.columns:
         frame.insert(list(frame.columns).index("clv"), "historic_revenue", customers.table["historic_revenue"])
+    if point.restricted is not None:
+        frame["restricted"] = point.restricted
     frame = frame.join(customers.table[list(customers.attributes)])
     frame.attrs.update(attrs)
     for caution in point.cautions:
@@ -210,6 +215,8 @@ def total(
     # How many customers of each segment share a distinct row.
     weights = members @ sparse.csc_array((alike, (number, rows.inverse)))
     found: dict[str, NDArray] = {"customers": whole(members @ alike)}
+    if point.restricted is not None:
+        found["restricted"] = whole(members @ (alike * point.restricted))
     for part, means in point.mean_blocks(rows):
         by_outcome = _by_outcome(means).items()
         sums_of = {name if name == RETAINED else MEAN_OF[name]: draws for name, draws in by_outcome}

@@ -144,7 +144,8 @@ class ContractualCLVFit:
         Returns
         -------
         DataFrame, one row per active customer
-            The attributes of the data come last. `attrs` says how it was made.
+            The attributes of the data come last. `attrs` says how it was made. `KaplanMeier` and `Cox` add `restricted`
+            (`clvmodels.schema.CONTRACT_RESTRICTED`).
 
         Raises
         ------
@@ -231,8 +232,7 @@ class ContractualCLVFit:
         attributes : mapping of str to value, optional
             What is known of the customer; covariates and a margin by segment need them.
         """
-        if not (isinstance(value, (int, float, np.number)) and math.isfinite(value) and value >= 0):
-            raise ValueError(f"value must be the price of one period, finite and not negative; got {value!r}")
+        check_price(value)
         worth = self._worth(margin, discount_rate)
         missing = margin_attribute(worth["margin"])
         if missing is not None and missing not in (attributes or {}):
@@ -310,6 +310,7 @@ class ContractualCLVFit:
             means=means,
             outcomes=outcomes,
             cost=lambda columns: base.cost(columns[:-2]),
+            restricted=base.restricted,
             beyond=base.beyond,
             notes=(*notes, *base.notes),
             cautions=base.cautions,
@@ -318,6 +319,12 @@ class ContractualCLVFit:
 
     def __repr__(self) -> str:
         return f"{self.model!r}\n{self.survival!r}"
+
+
+def check_price(value: Any) -> None:
+    """Refuse a price of a period that is none."""
+    if not (isinstance(value, (int, float, np.number)) and math.isfinite(value) and value >= 0):
+        raise ValueError(f"value must be the price of one period, finite and not negative; got {value!r}")
 
 
 def prices(data: Customers) -> NDArray[np.float64]:

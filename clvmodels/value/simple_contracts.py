@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +17,11 @@ from clvmodels.errors import DataError, counted, examples
 from clvmodels.models.base import Origin, given_or_training
 from clvmodels.models.forecast import described, memberships, whole
 from clvmodels.models.survival.base import check_endings, warn_of_cause
+from clvmodels.models.survival.contracts import contract_from_now
 from clvmodels.models.survival.forecast import left_out
 from clvmodels.models.survival.renewals import EXACT, Renewals
 from clvmodels.time import Horizon, horizon_length, unit_days
-from clvmodels.value.contractual import prices
+from clvmodels.value.contractual import check_price, prices
 from clvmodels.value.figures import figure_rows, figures_frame, segments_of
 
 if TYPE_CHECKING:
@@ -105,8 +106,50 @@ class SimpleContractsFit:
         DataError
             If an active customer has no price, or a segment that was not there when the figures were computed.
         """
+        return self._predicted(given_or_training(data, self.data, checked_durations), horizon, interval)
+
+    def new_customer(
+        self,
+        *,
+        horizon: Horizon | None,
+        value: float | None = None,
+        include_first_payment: bool = True,
+        interval: float | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """What a customer whose contract begins at the end of observation will pay, in one row.
+
+        Without end that is the price / churn rate. Within a finite horizon count the periods that begin in it, as for
+        `ContractualCLV`: a year of a monthly contract holds twelve payments.
+
+        Parameters
+        ----------
+        horizon, interval
+            As in `predict`.
+        value : float, optional
+            Price of one period; the mean of the contracts (of the segment), if not given.
+        include_first_payment : bool
+            Count the payment of the first period, at once.
+        attributes : mapping of str to value, optional
+            What is known of the customer; a formula by segment needs it.
+        """
+        if value is not None:
+            check_price(value)
+        by = self.model.by
+        if by is not None and by not in (attributes or {}):
+            raise ValueError(
+                f"each {by} has figures of its own: say which the new customer has, attributes={{{by!r}: ...}}"
+            )
+        data = contract_from_now(self.origin, "renewals", attributes, self.origin.period, 0.0)
+        mean = self.summary()["value"].to_numpy()[figure_rows(data, self.figures, by)[0]]
+        data = replace(data, table=data.table.assign(value=float(mean if value is None else value)))
+        return self._predicted(data, horizon, interval, first_payment=include_first_payment)
+
+    def _predicted(
+        self, data: Durations, horizon: Horizon | None, interval: float | None, first_payment: bool | None = None
+    ) -> pd.DataFrame:
+        """The table; of new customers if it is asked about their first payment."""
         check_interval(interval)
-        data = given_or_training(data, self.data, checked_durations)
         active = data.active
         if active.periods != [self.origin.period]:
             raise DataError(
@@ -128,11 +171,13 @@ class SimpleContractsFit:
             for at in schedule.within(t, schedule.columns):
                 due = at <= t * EXACT
                 lifetime += np.where(due, stay * (at - last), 0.0)
-                paid += np.where(due, stay if behind else stay * (1 - churn), 0.0)  # at the start by those who renew
+                # At the start by those who renew; of new customers a renewal on the last day begins the next period.
+                payable = due if first_payment is None else at < t / EXACT
+                paid += np.where(payable, stay if behind else stay * (1 - churn), 0.0)
                 stay, last = np.where(due, stay * (1 - churn), stay), np.where(due, at, last)
             lifetime += stay * (t - last)
             columns["p_retained"] = stay
-        revenue = value * paid
+        revenue = value * (paid + (first_payment is True))
         columns |= {"expected_lifetime": lifetime, "expected_revenue": revenue}
         if "historic_revenue" in active.table.columns:
             columns["historic_revenue"] = active.table["historic_revenue"]

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clvmodels import Subscriptions
+from clvmodels import DataError, Subscriptions
 
 END = "2023-06-30"
 
@@ -119,6 +119,14 @@ def test_who_left_before_ends_were_recorded_is_missed():
     assert tables[0].loc["survivors only", "level"] == "ok"
     assert tables[1].loc["survivors only", "level"] == "warning"
     assert tables[1].loc["survivors only", "remark"].endswith("who left before is not in the records: give since=")
+    made = Subscriptions(frame, customer="id", start="start", end="end")
+    table = made.audit("2022-12-31", since="2022-01-01").table.set_index("check")
+    assert table.loc["survivors only", ["level", "count"]].tolist() == ["ok", 0]
+    gone = (frame["end"] < "2022-01-01").sum()
+    assert table.loc["ended before 2022-01-01", ["level", "count"]].tolist() == ["note", gone]
+    assert table.loc["contracts", "count"] == len(made.durations(until="2022-12-31", since="2022-01-01").table)
+    with pytest.raises(DataError, match="since 2023-01-01 is after the end of observation"):
+        made.audit("2022-12-31", since="2023-01-01")
 
 
 def test_ends_that_are_known_in_advance_are_suspected():

@@ -112,6 +112,8 @@ def test_survivors_of_several_cohorts():
         ([100], "survivors must be at least two numbers, such as 1000, 869, 743; got 100"),
         ([100, np.nan, 50], "survivors must be at least two numbers"),
         ([0, 0], "survivors must be at least two numbers"),
+        ("abc", "survivors must be at least two numbers, such as 1000, 869, 743; got 'abc'"),
+        (["a", "b"], r"got \['a', 'b'\]"),
         ({"x": [5, -1]}, "survivors of cohort 'x' must be at least two numbers"),
     ],
 )

@@ -427,6 +427,16 @@ def test_perfect_separation_is_told_and_a_prior_settles_it(model, contracts):
     assert fit.diagnostics["problems"] == []
 
 
+def test_separation_by_many_categories_is_told_once(contracts):
+    shop = np.array([f"shop {i % 7}" for i in range(len(contracts))])
+    event = contracts.table["event"].where(shop < "shop 2", 0)
+    with pytest.warns(clv.DataWarning) as told:
+        clv.Weibull(["shop"]).fit_rows(clv.Durations(contracts.table.assign(shop=shop, event=event), "month"))
+    (sentence,) = (str(each.message) for each in told)
+    assert "has shop[T.shop 2] = 0, shop[T.shop 3] = 0, shop[T.shop 4] = 0, ... (5 covariates), so" in sentence
+    assert sentence.endswith("leave them out, or give their coefficients priors")
+
+
 def test_covariates_of_customers_who_are_asked_about_must_be_there(contracts):
     fit = clv.Weibull("price + channel").fit(contracts)
     with pytest.raises(clv.DataError, match="have no covariate 'price'"):

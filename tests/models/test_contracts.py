@@ -384,6 +384,20 @@ def test_attrs_say_who_was_left_out_and_how_far_the_horizon_reaches():
         fit.draws("clv", horizon="1 year")
 
 
+def test_a_new_customer_of_a_fit_with_covariates_must_be_described():
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({"duration": rng.exponential(9, 200), "event": 1, "seats": rng.integers(1, 9, 200)})
+    frame["plan"] = rng.choice(["a", "b"], 200)
+    data = clv.Durations(frame, "month")
+    for model in (clv.Weibull("log(seats) + C(plan)"), clv.Cox(["seats"], strata="plan")):
+        fit = quietly(model.fit, data, seed=1, draws=100)
+        with pytest.raises(ValueError, match=r"of the new customer: attributes=\{'seats': \.\.\., 'plan': \.\.\.\}$"):
+            fit.new_customer(horizon=2)
+        with pytest.raises(ValueError, match=r"of the new customer: attributes=\{'plan': \.\.\.\}$"):
+            clv.ContractualCLV(model).fit(data, seed=1).new_customer(value=1, horizon=2, attributes={"seats": 3})
+        assert len(quietly(fit.new_customer, horizon=2, attributes={"seats": 3, "plan": "a"})) == 1
+
+
 def test_a_new_customer_is_one_whose_contract_begins_today():
     data = contracts(STARTS)
     fit = fixed(ShiftedGeometric, data, theta=0.1)

@@ -51,6 +51,8 @@ def test_names_of_columns_and_a_formula_make_the_same_columns(table):
         ("insured", lambda t: t["insured"]),
         ("price:age", lambda t: t["price"] * t["age"]),
         ("price*age - price - age", lambda t: t["price"] * t["age"]),
+        ("(price + age)**2 - age - price", lambda t: t["price"] * t["age"]),
+        ("price*age - age:price - price", lambda t: t["age"]),
     ],
 )
 def test_what_a_formula_says_is_computed(formula, column, table):
@@ -157,6 +159,11 @@ def test_rows_do_not_depend_on_their_neighbours(table):
         "price + " * 200 + "age",
         "",
         "price - price",
+        "price - channel",
+        "price - age + age",
+        "-age + price",
+        "price + (age - price)**2",
+        "lambda: 1",
     ],
 )
 def test_what_a_formula_may_not_contain_is_refused_before_anything_is_computed(formula):
@@ -189,7 +196,8 @@ def test_a_design_from_a_file_is_looked_at_again():
         ("channel", {"channel": "web"}, "'channel' has the one value 'web'"),
         ("price + channel + euros", {"euros": np.arange(8) * 2.0, "price": np.arange(8.0)},
          "'(price|euros)' is a combination of '(price|euros)', so"),
-        ("log(channel)", {}, "'channel' holds string values, not numbers"),
+        ("log(channel)", {}, r"'channel' is text such as 'shop', where log\(channel\) needs numbers$"),
+        ("log(price)", {"price": pd.Timestamp("2024-01-01")}, "'price' holds datetime64 values, not numbers;"),
         ("price", {"price": pd.Timestamp("2024-01-01")}, "'price' holds datetime64 values, not numbers or text"),
         ("duration", {}, "'duration' is what happened to the customer"),
         ("log(duration)", {}, "'duration' is what happened to the customer"),
@@ -211,8 +219,31 @@ def test_customers_with_something_new_are_told(table):
         design.matrix(table.assign(channel=None))
     with pytest.raises(clv.DataError, match="have no covariate 'price'"):
         design.matrix(table.drop(columns="price"))
-    with pytest.raises(clv.DataError, match="'price' holds string values"):
+    with pytest.raises(clv.DataError, match="'price' is text such as 'high', where price needs numbers"):
         design.matrix(table.assign(price="high"))
+
+
+@pytest.mark.parametrize("covariates", [["age"], "age", "price + age", "age:price", "log(age)", "I(age * 2)"])
+def test_numbers_that_are_written_as_text_become_no_categories(covariates, table):
+    way_out = "turn it into numbers (the attributes of a CSV file are text; those of a frame stay what they are)"
+    by_name = "(" not in covariates
+    way_out += ", or write the formula 'C(age)' for categories" if by_name else ""
+    written = table["age"].astype(str)
+    for text in (written, written.astype("string"), " " + written + ",50", written.where(table["age"] > 30, "1")):
+        with pytest.raises(clv.DataError) as told:
+            Design.of(covariates, table.assign(age=text))
+        assert str(told.value) == f"covariate 'age' is text whose values are all numbers; {way_out}"
+    with pytest.raises(clv.DataError, match=r"are all numbers \(blank for 2 customers: b, d\); turn it"):
+        Design.of(covariates, table.assign(age=["20", " ", "4", "", "9", "51", "62", "19"]))
+    expected = Design.of("C(age)", table).matrix(table)
+    np.testing.assert_array_equal(
+        Design.of("C(age)", table.assign(age=written)).matrix(table.assign(age=written)), expected
+    )
+    assert Design.of(["age"], table.assign(age=pd.Categorical(written))).names[0] == "age[T.20]"
+    assert Design.of(["age"], table.assign(age=["1", "2", "3+", "1", "2", "1", "1", "2"])).names[0] == "age[T.2]"
+    fit = Design.of("age", table)  # asked about customers of a CSV file
+    with pytest.raises(clv.DataError, match="'age' is text whose values are all numbers"):
+        fit.matrix(table.assign(age=written))
 
 
 def test_many_categories_are_refused():
@@ -228,6 +259,12 @@ def test_many_categories_are_refused():
         ([1], "a formula or a list of columns"),
         (["price", "price"], "named twice"),
         ([], "name no column"),
+        ("price - channel", "channel cannot be taken away: it is not there before; write a .* I\\(a - b\\) for"),
+        ("price + age - price:age", "price:age cannot be taken away"),
+        ("price + (age - price)**2", "- may not stand within parentheses"),
+        ("lambda: 1", '"lambda" is not allowed; use names of columns'),
+        ("'price'", "\"'price'\" is not allowed; use names of columns"),
+        ("2:price", "the number 2 may only be a power"),
     ],
 )
 def test_covariates_that_are_none_are_refused(covariates, sentence):

@@ -230,3 +230,18 @@ def test_the_picture_is_the_table(fit):
     assert np.array_equal(shown[1:-1], fit.table["survival"])
     assert ax.lines[0].get_xdata()[-1] == fit.support
     pyplot.close("all")
+
+
+def test_what_a_curve_of_steps_has_not_is_told():
+    data = clv.Durations.from_survivors([1000, 869, 743])
+    fit = clv.KaplanMeier().fit(data, seed=1)
+    pd.testing.assert_frame_equal(fit.summary(), fit.table)
+    pd.testing.assert_frame_equal(clv.ContractualCLV(clv.KaplanMeier()).fit(data, seed=1).summary(), fit.table)
+    with pytest.raises(AttributeError, match=r"a fit of KaplanMeier has no hazard: a curve .*; it has survival\(\)"):
+        fit.hazard([1])
+    for name in ("parameters", "log_likelihood", "aic", "bic", "diagnostics"):
+        for each in (fit, clv.ContractualCLV(clv.KaplanMeier()).fit(data, seed=1)):
+            with pytest.raises(AttributeError, match=f"a fit of KaplanMeier has no {name}"):
+                getattr(each, name)
+    with pytest.raises(AttributeError, match="'KaplanMeierFit' object has no attribute 'hazzard'"):
+        fit.hazzard  # noqa: B018

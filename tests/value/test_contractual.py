@@ -12,7 +12,7 @@ from scipy import stats
 import clvmodels as clv
 from clvmodels import SBG, BdW, ContractualCLV, KaplanMeier, ShiftedGeometric, Weibull
 from clvmodels.models.base import METHODS
-from clvmodels.schema import CONTRACT_INFINITE_HORIZON, CONTRACT_PREDICTIONS
+from clvmodels.schema import CONTRACT_INFINITE_HORIZON, CONTRACT_PREDICTIONS, CONTRACT_RESTRICTED
 
 REGULAR = [1000, 631, 468, 382, 326]
 HIGH_END = [1000, 869, 743, 653, 593]
@@ -559,7 +559,7 @@ def test_most_of_the_value_beyond_the_data_is_warned_of():
 
 
 def test_kaplan_meier_counts_up_to_where_it_ends():
-    data = contracts()
+    data = contracts(channel=list("ababab"))
     fit = quietly(ContractualCLV(KaplanMeier(), discount_rate=0.1).fit, data, seed=1)
     sentence = (
         "for 2 of 6 customers the horizon reaches beyond a tenure of 48 months, the longest that KaplanMeier speaks"
@@ -567,7 +567,15 @@ def test_kaplan_meier_counts_up_to_where_it_ends():
     with pytest.warns(clv.AssumptionWarning, match=sentence):
         table = fit.predict(horizon="1 year", interval=0.9)
     assert table["p_retained"].isna().tolist() == [False, False, True, False, False, True]
-    assert np.isfinite(table.drop(columns="p_retained").to_numpy()).all()
+    assert table["restricted"].tolist() == [False, False, True, False, False, True]
+    assert list(table.columns) == [*CONTRACT_PREDICTIONS, *CONTRACT_RESTRICTED, "channel"]
+    assert np.isfinite(table.drop(columns=["p_retained", "channel"]).to_numpy(float)).all()
+    total = quietly(fit.total, horizon="1 year", by="channel")
+    by_channel = table.groupby("channel")["restricted"].sum()
+    assert total["restricted"].drop("all").to_dict() == by_channel.to_dict()
+    assert total.loc["all", ["customers", "restricted"]].tolist() == [6, 2]
+    assert "restricted" not in quietly(ContractualCLV(SBG()).fit(data, seed=1).predict, horizon="1 year")
+    assert not quietly(fit.predict, horizon=0.5)["restricted"][:2].any()
     # The oldest contract is as old as the curve: nothing can be said of it.
     assert table.loc[5, ["expected_lifetime", "expected_revenue", "clv", "clv_upper"]].eq(0).all()
     # After the last ending the curve is flat: 46 months and 2 days, then 60 days that are known, with two payments.

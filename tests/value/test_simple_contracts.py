@@ -187,3 +187,36 @@ def test_what_belongs_to_the_other_kind_is_refused(cdnow):
         fit.predict(missing, horizon=1)
     with pytest.raises(clv.DataError, match="a Summary is needed, not a DataFrame"):
         SimpleCLV().fit(FRAME)
+
+
+def test_a_new_customer_is_worth_the_price_by_the_churn_rate():
+    data = months()
+    fit, model = SimpleCLV().fit(data), ContractualCLV(ShiftedGeometric()).fit(data, seed=1)
+    churn = fit.figures.churn_rate
+    assert fit.new_customer(horizon=None)["clv"].item() == pytest.approx(fit.figures.clv, rel=1e-12)
+    assert fit.new_customer(horizon=None, value=7)["clv"].item() == pytest.approx(7 / churn, rel=1e-12)
+    # The periods that begin within it: one at the start, and no other on the last day.
+    year = fit.new_customer(horizon=12, value=10)
+    assert year["clv"].item() == pytest.approx(10 * (1 - (1 - churn) ** 12) / churn, rel=1e-12)
+    assert year["p_retained"].item() == pytest.approx((1 - churn) ** 12, rel=1e-12)
+    for horizon in (1, "1 year", 30, None):
+        for first in (True, False):
+            asked = {"horizon": horizon, "value": 10, "include_first_payment": first}
+            ours, theirs = fit.new_customer(**asked), quietly(model.new_customer, **asked)
+            for name in {"p_retained", "expected_lifetime", "expected_revenue", "clv"} & {*ours} & {*theirs}:
+                np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-7)
+    with pytest.raises(ValueError, match="value must be the price of one period, finite and not negative; got -1"):
+        fit.new_customer(horizon=None, value=-1)
+
+
+def test_a_new_customer_of_a_segment_has_its_figures(tmp_path):
+    fit = SimpleCLV(by="channel").fit(months())
+    for label, figures in fit.figures.items():
+        row = fit.new_customer(horizon=None, attributes={"channel": label})
+        assert row["clv"].item() == pytest.approx(figures.clv, rel=1e-12)
+    with pytest.raises(
+        ValueError, match=r"each channel has figures of its own: say which .*, attributes=\{'channel': \.\.\.\}$"
+    ):
+        fit.new_customer(horizon=None)
+    with pytest.raises(clv.DataError, match="the fit has seen no channel 'tv'"):
+        fit.new_customer(horizon=None, attributes={"channel": "tv"})

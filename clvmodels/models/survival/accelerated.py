@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels.draws import summarise
-from clvmodels.errors import DataError, DataWarning, counted
+from clvmodels.errors import DataError, DataWarning, counted, examples
 from clvmodels.inference import likelihood
 from clvmodels.models.base import Method, Rows, check_priors
 from clvmodels.models.survival.base import SurvivalFit, SurvivalModel
@@ -117,15 +117,20 @@ class AcceleratedModel(SurvivalModel):
         if len(ended) < len(design.names) + len(self.params):
             asked = f"{counted(len(design.names), 'covariate')} beside {counted(len(self.params), 'parameter')}"
             raise DataError(f"{counted(len(ended), 'ending')} cannot carry {asked}; leave some out")
+        alike = []
         for i, name in enumerate(design.names):
             value, column = ended[0, i], matrix[:, i]
             if (ended[:, i] == value).all() and value in (column.min(), column.max()):
-                warnings.warn(  # nothing keeps the others from lasting for ever
-                    f"{model}: every contract that ended has {name} = {value + design.means[i]:.10g}, so the data do "
-                    "not say how much longer the others last; leave it out, or give its coefficient a prior",
-                    DataWarning,
-                    stacklevel=4,
-                )
+                alike.append(f"{name} = {value + design.means[i]:.10g}")
+        if alike:  # nothing keeps the others from lasting for ever
+            number = f" ({counted(len(alike), 'covariate')})" if len(alike) > 1 else ""
+            warnings.warn(
+                f"{model}: every contract that ended has {examples(alike)}{number}, so the data do not say how much "
+                f"longer the others last; leave {'it' if len(alike) == 1 else 'them'} out, or give "
+                f"{'its coefficient a prior' if len(alike) == 1 else 'their coefficients priors'}",
+                DataWarning,
+                stacklevel=4,
+            )
 
     def coordinates(self, rows: Rows) -> Coordinates:
         """The parameters and the coefficients, each in units of the spread of its covariate."""

@@ -75,8 +75,8 @@ class ContractFit:
         Returns
         -------
         DataFrame, one row per active customer
-            `p_retained` (over a finite horizon), `expected_lifetime`, the interval, and the attributes of the data.
-            `attrs` says how they were made.
+            `p_retained` (over a finite horizon), `expected_lifetime`, the interval, of `KaplanMeier` and `Cox`
+            `restricted`, and the attributes of the data. `attrs` says how they were made.
 
         Warns
         -----
@@ -140,9 +140,20 @@ def new_contract(
     fit: ContractFit, attributes: Mapping[str, Any] | None = None, period: str | None = None, value: float | None = None
 ) -> Durations:
     """A contract that begins at the end of observation, of the period of those that the fit knows."""
-    known = fit.origin
-    row: dict[str, Any] = {**(attributes or {}), "event": 0, fit.clock: 0}
-    if (period := period or known.period) is not None:
+    design, strata = getattr(fit, "design", None), getattr(fit.model, "strata", None)
+    needed = dict.fromkeys([*(design.columns if design is not None else ()), *filter(None, [strata])])
+    if missing := [name for name in needed if name not in (attributes or {})]:
+        told = ", ".join(f"{name!r}: ..." for name in missing)
+        raise ValueError(f"the fit has covariates, and must know those of the new customer: attributes={{{told}}}")
+    return contract_from_now(fit.origin, fit.clock, attributes, period or fit.origin.period, value)
+
+
+def contract_from_now(
+    known: Origin, clock: str, attributes: Mapping[str, Any] | None, period: str | None, value: float | None
+) -> Durations:
+    """A contract that begins at the end of observation of what is known."""
+    row: dict[str, Any] = {**(attributes or {}), "event": 0, clock: 0}
+    if period is not None:
         row["period"] = period
     if known.observation_end is not None:
         row["start"] = known.observation_end

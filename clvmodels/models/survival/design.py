@@ -119,6 +119,12 @@ class Design:
         _refuse_combinations(centred / sds * np.sqrt(share)[:, None], names)
         return cls(covariates, levels, names, tuple(means.tolist()), tuple(sds.tolist()))
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the customers that it is computed from."""
+        named = (name for factor in _factors(self.covariates) for name in factor.columns.values())
+        return tuple(dict.fromkeys(named))
+
     def matrix(self, table: pd.DataFrame) -> NDArray[np.float64]:
         """The covariates (N, k) of customers, less the means of the training data: an average customer has zeros.
 
@@ -187,6 +193,8 @@ class _Factor:
         if isinstance(self.tree, ast.Name):
             column = self._column(self.tree, table)
             kind = pd.api.types.infer_dtype(column, skipna=False)
+            if kind == "string":
+                _refuse_written_numbers(column)
             return column if kind in ("string", "categorical", "mixed") else None
         return self.column(table) if isinstance(self.tree, ast.Call) and _function(self.tree) == "C" else None
 
@@ -206,10 +214,16 @@ class _Factor:
         match node:
             case ast.Name():
                 column = self._column(node, table)
-                if (kind := pd.api.types.infer_dtype(column, skipna=False)) not in _NUMBERS:
+                if (kind := pd.api.types.infer_dtype(column, skipna=False)) == "string":
+                    _refuse_written_numbers(column, calculated=True)
                     raise DataError(
-                        f"covariate {self.columns[node.id]!r} holds {kind} values, not numbers or text; "
-                        "turn them into one of these"
+                        f"covariate {column.name!r} is text such as {brief(repr(column.iloc[0]))}, where {self.name} "
+                        "needs numbers"
+                    )
+                if kind not in _NUMBERS:
+                    allowed = "numbers or text" if isinstance(self.tree, ast.Name) else "numbers"
+                    raise DataError(
+                        f"covariate {column.name!r} holds {kind} values, not {allowed}; turn them into that"
                     )
                 return column.to_numpy(float)
             case ast.Constant():
@@ -221,6 +235,24 @@ class _Factor:
             case ast.Call():
                 return _FUNCTIONS[_function(node)](self._value(node.args[0], table))
         raise AssertionError(node)  # `_refuse` has let nothing else through
+
+
+def _refuse_written_numbers(column: pd.Series, calculated: bool = False) -> None:
+    """Raise `DataError` if all that a column of text holds are numbers: categories of them would be no one's wish."""
+    texts = column.astype(object).str.strip().str.replace(",", "")
+    blank = (texts == "").to_numpy(bool)
+    if blank.all() or pd.to_numeric(texts[~blank], errors="coerce").isna().any():
+        return
+    name = str(column.name)
+    but = (
+        f" (blank for {counted(int(blank.sum()), 'customer')}: {examples(column.index[blank])})" if blank.any() else ""
+    )
+    category = name if name.isidentifier() else f"`{name}`"
+    raise DataError(
+        f"covariate {name!r} is text whose values are all numbers{but}; turn it into numbers (the attributes of a CSV "
+        "file are text; those of a frame stay what they are)"
+        + ("" if calculated else f", or write the formula 'C({category})' for categories")
+    )
 
 
 def _told(rule: str, table: pd.DataFrame, bad: NDArray) -> str:
@@ -284,6 +316,8 @@ def _terms(covariates: Covariates) -> tuple[tuple[_Factor, ...], ...]:
             kind, text = token.kind.value, token.token
             if kind == "operator" and not re.fullmatch(r"[-+:*]|\*\*", text):
                 raise _not_allowed(text)
+            if (kind == "value" and not text.isdigit() and not re.fullmatch(r"[\d.]+", text)) or text == "lambda":
+                raise _not_allowed(text)
             if kind == "value" and not (before == "**" and text.isdigit() and 1 <= int(text) <= _HIGHEST_POWER):
                 raise ValueError(
                     f"in covariates, the number {brief(text)} may only be a power up to {_HIGHEST_POWER}, as in "
@@ -292,11 +326,38 @@ def _terms(covariates: Covariates) -> tuple[tuple[_Factor, ...], ...]:
             if kind == "python":
                 _factor(text, is_column=False)
             before = text
-        parsed = DefaultFormulaParser(include_intercept=False).get_terms(covariates)
+        parser = DefaultFormulaParser(include_intercept=False)
+        parsed = parser.get_terms(covariates)
+        _refuse_absent(covariates, parser.get_terms)
         terms = [[(each.expr, each.eval_method.value == "lookup") for each in term.factors] for term in parsed]
     except (FormulaicError, SyntaxError, IndexError, RecursionError, MemoryError) as error:
         raise ValueError(unreadable) from error
     return tuple(tuple(_factor(*factor) for factor in term) for term in terms)
+
+
+def _refuse_absent(formula: str, terms_of: Callable[[str], Any]) -> None:
+    """Raise `ValueError` if a term is taken away that is not there, which is a slip: `value - channel`."""
+    from formulaic.parser.algos.tokenize import tokenize
+
+    there: set[Any] = set()
+    depth, sign, start = 0, "+", 0
+    ends = [(token.source_start, token.token) for token in tokenize(formula)] + [(len(formula), "+")]
+    for place, text in ends:
+        depth += {"(": 1, ")": -1}.get(text, 0)
+        if text == "-" and depth:
+            raise ValueError(f"in covariates, - may not stand within parentheses, but in I(): {brief(formula)!r}")
+        if text not in ("+", "-") or depth:
+            continue
+        if part := formula[start:place].strip():
+            named = {*terms_of(part)}
+            if sign == "-" and (absent := named - there):
+                names = brief(" and ".join(sorted(map(str, absent))))
+                raise ValueError(
+                    f"in covariates, {names} cannot be taken away: it is not there before; write a + b to use both, "
+                    "and I(a - b) for their difference"
+                )
+            there = there - named if sign == "-" else there | named
+        sign, start = text, place + 1
 
 
 def _factor(text: str, is_column: bool) -> _Factor:
@@ -315,7 +376,9 @@ def _factor(text: str, is_column: bool) -> _Factor:
         raise _not_allowed(text) from error
     _refuse(tree, text)
     quoted = {f"{stem}{i}": name for i, name in enumerate(names)}
-    found = {node.id: quoted.get(node.id, node.id) for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    called = {id(part) for node in ast.walk(tree) if isinstance(node, ast.Call) for part in ast.walk(node.func)}
+    names_in = (node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called)
+    found = {name: quoted.get(name, name) for name in names_in}
     return _Factor(text, tree, found)
 
 

@@ -97,11 +97,12 @@ def contract_forecast(fit: ContractFit, data: Durations, t: float, payments: Pay
             f"{longest}"
         )
     cautions = []
-    if beyond := _number(active, ahead.tenure_at_end(customers[0]) > fit.support * EXACT):
+    restricted = ahead.tenure_at_end(customers[0]) > fit.support * EXACT
+    if beyond := _number(active, restricted):
         cautions.append(
             f"for {beyond:,} of {customers_told} the horizon reaches beyond a tenure of {ahead.told(fit.support)}, the "
             f"longest that {type(fit.model).__name__} speaks of: their p_retained is missing, and lifetime and money "
-            "are counted up to there"
+            "are counted up to there (restricted is True)"
         )
     return Forecast(
         customers=active,
@@ -110,6 +111,7 @@ def contract_forecast(fit: ContractFit, data: Durations, t: float, payments: Pay
         means=ahead.means,
         outcomes=ahead.endless_outcomes if math.isinf(t) else ahead.outcomes,
         cost=ahead.cost,
+        restricted=None if extrapolates else restricted,
         beyond=f"is paid at a tenure longer than the longest ever observed, {longest}" if extrapolates else "",
         notes=tuple(notes),
         cautions=tuple(cautions),

@@ -70,6 +70,10 @@ class KaplanMeierFit(StepFit):
             index=pd.Index(risk.time, name="time"),
         )
 
+    def summary(self) -> pd.DataFrame:
+        """The curve, as `table`: it is all that was estimated."""
+        return self.table
+
     @functools.cached_property
     def steps(self) -> Steps:
         """The curve, or its draws."""

@@ -29,6 +29,17 @@ Array = NDArray[np.float64]
 KEPT = 10_000
 
 
+# What other fits have, and why a curve of steps does not.
+_LACKING = {
+    "hazard": ": a curve that falls in steps has no rate between them",
+    "parameters": ": the curve has no shape that parameters would describe",
+    "log_likelihood": ", which would be that of parameters",
+    "aic": ", which would count parameters",
+    "bic": ", which would count parameters",
+    "diagnostics": ": nothing is searched for",
+}
+
+
 @dataclass(frozen=True)
 class Steps:
     """A cumulative hazard -log S(t) that rises at known times.
@@ -146,6 +157,14 @@ class StepFit(ContractFit):
     def posterior(self) -> Self:
         """The fit with draws of the curve."""
         return self if self.drawn else dataclasses.replace(self, drawn=True)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _LACKING:
+            raise AttributeError(
+                f"a fit of {type(self.model).__name__} has no {name}{_LACKING[name]}; it has survival(), retention() "
+                "and summary()"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def draw_count(self) -> int:
