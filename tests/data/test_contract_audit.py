@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import quietly
 
 from clvmodels import DataError, Subscriptions
 
@@ -199,14 +200,14 @@ COLUMNS = {"customer": "id", "start": "start", "end": "end", "period": "year"}
 def test_ends_that_are_the_last_day_with_access():
     by_last_day, by_day_after = yearly(), yearly(last_day=0)
     contracts = Subscriptions(by_last_day, **COLUMNS, inclusive_ends=True)
-    data, same = (each.durations("year", "2023-12-31") for each in (contracts, Subscriptions(by_day_after, **COLUMNS)))
+    data, same = (each.durations("year", "2021-12-31") for each in (contracts, Subscriptions(by_day_after, **COLUMNS)))
     assert len(data) == 300
     pd.testing.assert_frame_equal(data.table, same.table)
     assert data.table["renewals"].tolist() == [1 + int(i) % 3 for i in data.table.index]
     # Who has access on the last day observed is a customer on it.
     assert contracts.durations("year", "2019-03-31").table["event"].sum() == 100
-    assert contracts.durations("year", "2019-02-28").table["event"].sum() == 0
-    assert len(Subscriptions(by_last_day, **COLUMNS).durations("year", "2023-12-31")) == len(by_last_day)
+    assert quietly(contracts.durations, "year", "2019-02-28").table["event"].sum() == 0  # months of silence
+    assert len(Subscriptions(by_last_day, **COLUMNS).durations("year", "2021-12-31")) == len(by_last_day)
     record = pd.DataFrame({"id": ["a"], "start": ["2023-01-01"], "end": ["2023-01-01"], "until": ["9999-12-31"]})
     assert Subscriptions(record, **COLUMNS, inclusive_ends=True).durations("day").table["duration"].tolist() == [1]
     endless = {**COLUMNS, "end": "until", "inclusive_ends": True}
