@@ -32,6 +32,7 @@ from scipy import stats
 from scipy.stats.distributions import rv_frozen
 
 from clvmodels import __version__
+from clvmodels.data.contracts import Timing
 from clvmodels.data.durations import ENTRY
 from clvmodels.data.numbers import check_form
 from clvmodels.data.parsing import check_choice
@@ -427,16 +428,17 @@ def _checked_log(options: dict[str, Any]) -> dict[str, Any]:
     if unknown := options.keys() - (known.keys() - {"source"}):
         raise DataError(f"{reads.__name__} of clvmodels {__version__} has no {brief(min(unknown))}=")
     given = {name: parameter.default for name, parameter in known.items() if name != "source"} | options
-    choices: dict[str, Any] = {"returns": Returns, "refunds": Refunds, "bad_rows": BadRows}
+    choices: dict[str, Any] = {"returns": Returns, "refunds": Refunds, "bad_rows": BadRows, "timing": Timing}
     for name, value in given.items():
         several = isinstance(value, (tuple, list)) and all(isinstance(text, str) for text in value)
         if name in choices:
             check_choice(value, name, get_args(choices[name]))
         elif not (
-            (isinstance(value, str) and name not in ("attributes", "where"))
+            (isinstance(value, str) and name not in ("attributes", "where", "inclusive_ends"))
             or (value is None and known[name].default is None)
             or (several and name in ("customer", "value", "attributes", "currency"))
             or (name == "where" and isinstance(value, dict))
+            or (name == "inclusive_ends" and isinstance(value, bool))
             or (name == "first_seen_after" and isinstance(value, (datetime.date, np.datetime64)))
         ):
             raise DataError(f"{name} of the log in model.json is none")
