@@ -374,9 +374,9 @@ def spend_rows(model, data):
 @every_model
 @every_method
 def test_units_change_only_the_parameters_that_carry_them(model, method, shop):
-    fit = quietly(model().fit, shop, method=method, seed=5)
+    fit = quietly(model().fit, shop, method=method, seed=5, draws=200)
     for unit, money in [("day", 100.0), ("year", 1.0), ("month", 1e-3)]:
-        other = quietly(model().fit, in_units(shop, unit=unit, money=money), method=method, seed=5)
+        other = quietly(model().fit, in_units(shop, unit=unit, money=money), method=method, seed=5, draws=200)
         factor = {"time": clv.time.unit_days(shop.unit) / clv.time.unit_days(unit), "money": money}
         for param in model.params:
             ratio = other.parameters.loc[param.name] / fit.parameters.loc[param.name]
@@ -387,7 +387,7 @@ def test_units_change_only_the_parameters_that_carry_them(model, method, shop):
 @every_method
 def test_predictions_do_not_depend_on_the_unit(model, method, shop):
     ours, other = (
-        quietly(model().fit, data, method=method, seed=5).predict(horizon="39 weeks", interval=0.9)
+        quietly(model().fit, data, method=method, seed=5, draws=200).predict(horizon="39 weeks", interval=0.9)
         for data in (shop, in_units(shop, unit="year"))
     )
     np.testing.assert_allclose(ours, other, rtol=1e-6)
@@ -405,12 +405,12 @@ def test_the_fit_recovers_the_parameters_that_made_the_data(model, method):
 
 @every_model
 def test_the_same_call_gives_the_same_table(model, shop):
-    first, second = (quietly(model().fit, shop, method="laplace", seed=9) for _ in range(2))
+    first, second = (quietly(model().fit, shop, method="laplace", seed=9, draws=200) for _ in range(2))
     pd.testing.assert_frame_equal(first.parameters, second.parameters)
-    other = quietly(model().fit, shop, method="laplace", seed=10)
+    other = quietly(model().fit, shop, method="laplace", seed=10, draws=200)
     assert not first.parameters.equals(other.parameters)
-    kept = quietly(model().fit, shop, method="laplace")
-    again = quietly(model().fit, shop, method="laplace", seed=kept.seed)
+    kept = quietly(model().fit, shop, method="laplace", draws=200)
+    again = quietly(model().fit, shop, method="laplace", seed=kept.seed, draws=200)
     pd.testing.assert_frame_equal(kept.parameters, again.parameters)
 
 

@@ -23,6 +23,7 @@ from clvmodels.params import Param
 
 _CELLS = 100_000  # of draws x rows x nodes, computed at once: as many as stay in a processor's cache
 _TENSOR_NODES = 128  # a tensor has no value to choose by
+_MANY_TIMES = 40  # beyond which interpolation pays
 _HALF = 0.6931471805599453  # where exp(-y) is a half
 
 
@@ -202,8 +203,8 @@ def _log_integral(x: Any, t: Any, h: Any, a: Any, alpha: Any, b: Any, beta: Any)
             if not len(columns):
                 continue
             times, at_time = np.unique(t[columns], return_inverse=True)
-            nodes, matrix = over_time(times, smallest)
-            if 2 * len(nodes) < len(times):
+            if len(times) > _MANY_TIMES:
+                nodes, matrix = over_time(times, smallest)
                 inside = _inside_by_draw(level, nodes, span, *draws) @ matrix
             else:
                 inside = _inside_by_draw(level, times, span, *draws)
