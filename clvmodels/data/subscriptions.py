@@ -19,20 +19,11 @@ from clvmodels import schema, time
 from clvmodels.data import choice, numbers, parsing
 from clvmodels.data.audit import BUDDHIST
 from clvmodels.data.contract_audit import audited, blanks, buddhist, remedy, said, silence, today, unobserved
-from clvmodels.data.contracts import (
-    Contracts,
-    Fields,
-    Records,
-    Status,
-    Timing,
-    contracts_of,
-    mixed_currencies,
-    read_records,
-    something,
-)
+from clvmodels.data.contracts import Contracts, Timing, contracts_of
 from clvmodels.data.customers import check_attributes
 from clvmodels.data.durations import Durations
 from clvmodels.data.reader import Reader
+from clvmodels.data.records import Fields, Records, Status, mixed_currencies, read_records, something
 from clvmodels.errors import DataError, DataWarning, brief, counted, examples
 
 if TYPE_CHECKING:
