@@ -47,7 +47,10 @@ class Split:
         bought nothing. The holdout's refunds are taken off the holdout's purchases alone (and not off those, if they
         belong by their number to earlier orders); what is left of them is told apart, as `refunds_left`.
     new_customers : DataFrame
-        The same columns for the customers first seen in the holdout.
+        The same columns for the customers first seen in the holdout, and their `first_date`.
+    repeat_transactions : Series
+        Repeat transactions of the calibration's customers by day, from the first that has one to the end of the
+        holdout.
     cutoff, holdout_end : Timestamp
         The holdout is (cutoff, holdout_end].
     horizon_days : int
@@ -57,6 +60,7 @@ class Split:
     calibration: Summary
     holdout: pd.DataFrame
     new_customers: pd.DataFrame
+    repeat_transactions: pd.Series
     cutoff: pd.Timestamp
     holdout_end: pd.Timestamp
     horizon_days: int
@@ -331,12 +335,16 @@ class Transactions:
         columns = ["transactions"]
         if self._fields.value:
             columns += ["revenue", "refunds_left"] if self._fields.refunds == "net" else ["revenue"]
-        later = found.later[columns].rename_axis(self._fields.customer)
+        later = found.later.rename_axis(self._fields.customer)
         known = calibration.table.index
+        fresh = later[~later.index.isin(known) & (later["transactions"] > 0)]
         return Split(
             calibration=calibration,
-            holdout=later.reindex(known, fill_value=0),
-            new_customers=later[~later.index.isin(known) & (later["transactions"] > 0)],
+            holdout=later[columns].reindex(known, fill_value=0),
+            new_customers=fresh[columns].assign(first_date=dates(fresh["first_day"])),
+            repeat_transactions=found.repeats.set_axis(
+                pd.DatetimeIndex(dates(found.repeats.index.to_series()), name="date")
+            ),
             cutoff=cut,
             holdout_end=end,
             horizon_days=length,
