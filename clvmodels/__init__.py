@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from clvmodels.errors import DataWarning as DataWarning
     from clvmodels.errors import FitError as FitError
     from clvmodels.errors import StaleDataError as StaleDataError
+    from clvmodels.evaluation.monitoring import Check as Check
+    from clvmodels.evaluation.monitoring import check as check
     from clvmodels.models.spend.gamma_gamma import GammaGamma as GammaGamma
     from clvmodels.models.survival.bdw import BdW as BdW
     from clvmodels.models.survival.cox import Cox as Cox
@@ -70,6 +72,8 @@ _HOME = {
     "ContractualCLV": "clvmodels.value.contractual",
     "NonContractualCLV": "clvmodels.value.noncontractual",
     "SimpleCLV": "clvmodels.value.simple",
+    "Check": "clvmodels.evaluation.monitoring",
+    "check": "clvmodels.evaluation.monitoring",
     "AssumptionWarning": "clvmodels.errors",
     "ConvergenceWarning": "clvmodels.errors",
     "DataError": "clvmodels.errors",
