@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from clvmodels.errors import DataWarning as DataWarning
     from clvmodels.errors import FitError as FitError
     from clvmodels.errors import StaleDataError as StaleDataError
+    from clvmodels.evaluation.backtest import Backtest as Backtest
+    from clvmodels.evaluation.backtest import backtest as backtest
     from clvmodels.models.spend.gamma_gamma import GammaGamma as GammaGamma
     from clvmodels.models.survival.bdw import BdW as BdW
     from clvmodels.models.survival.cox import Cox as Cox
@@ -76,6 +78,8 @@ _HOME = {
     "DataWarning": "clvmodels.errors",
     "FitError": "clvmodels.errors",
     "StaleDataError": "clvmodels.errors",
+    "Backtest": "clvmodels.evaluation.backtest",
+    "backtest": "clvmodels.evaluation.backtest",
     "load": "clvmodels.persistence",
     "save": "clvmodels.persistence",
 }

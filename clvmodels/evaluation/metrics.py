@@ -507,6 +507,8 @@ class Gini(Metric):
         """Ratio of the covariances with the ranks."""
         if np.ptp(actual) == 0:
             return math.nan
+        if np.ptp(predicted) == 0:
+            return 0.0
         weighted = weights * (actual - np.average(actual, weights=weights))
         return float(weighted @ _ranks(predicted, weights) / (weighted @ _ranks(actual, weights)))
 
