@@ -40,7 +40,7 @@ _DECIDING = {
 }
 _WHAT = (
     "Differences are judged by {interval:.0%} intervals over {resamples:,} bootstrap samples of the customers, each\n"
-    "with all cutoffs at which he was there. They cover which customers were sampled, not shocks of the market that hit all."
+    "with all cutoffs of theirs. They cover which customers were sampled, not shocks of the market that hit everybody."
 )
 _NO_LEVEL = (
     "The level (total) has no interval: {windows} that do not overlap say too little of how the market moves; shown\n"
@@ -183,7 +183,7 @@ def _ranked(
     pairs: list[tuple[Scored, Scored]], metric: Gini, parts: list[NDArray], customers: int, seed: int
 ) -> NDArray[np.float64]:
     """The metric of both models, the mean over cutoffs: of the customers as they are, then of each resample."""
-    fed = [[score.columns(metric) for score in pair] for pair in pairs]
+    fed = [[score.columns(metric) or [] for score in pair] for pair in pairs]  # every model has a mean
 
     def values(weights: NDArray) -> list[float]:
         return [
