@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from clvmodels.models.survival.sbg import SBG as SBG
     from clvmodels.models.survival.weibull import Weibull as Weibull
     from clvmodels.models.transactions.bgnbd import BGNBD as BGNBD
+    from clvmodels.models.transactions.mbgnbd import MBGNBD as MBGNBD
     from clvmodels.persistence import load as load
     from clvmodels.persistence import save as save
     from clvmodels.value.contractual import ContractualCLV as ContractualCLV
@@ -58,6 +59,7 @@ _HOME = {
     "Durations": "clvmodels.data.durations",
     "Summary": "clvmodels.data.summary",
     "BGNBD": "clvmodels.models.transactions.bgnbd",
+    "MBGNBD": "clvmodels.models.transactions.mbgnbd",
     "GammaGamma": "clvmodels.models.spend.gamma_gamma",
     "BdW": "clvmodels.models.survival.bdw",
     "Cox": "clvmodels.models.survival.cox",
