@@ -82,7 +82,7 @@ class Check:
     interval: float
 
     def __repr__(self) -> str:
-        shown = {name: "{:,.0f}".format for name in ("customers", "actual", "expected", "lower", "upper")}
+        shown = dict.fromkeys(("customers", "actual", "expected", "lower", "upper"), "{:,.0f}".format)
         shown |= {"tail": "{:.3f}".format, "outside": "{:.1%}".format, "outside_expected": "{:.1%}".format}
         table = self.table.to_string(formatters=shown, na_rep="")
         length = counted((self.end - self.start).days, "day")
@@ -297,9 +297,10 @@ def _simulated(
                     shares.setdefault(name, np.zeros(len(actual)))[part] = np.where(known[part], beyond, 0.0)
     told = ""
     if lost := int((~known).sum()):
-        told = f"{counted(lost, 'customer')} cannot be judged and left out: what became of them is not known."
-    if not known.any():
-        raise DataError(f"nobody can be judged: {told}")
+        why = "what became of them is not known, or lies at tenures of which the fit says nothing"
+        told = f"{counted(lost, 'customer')} cannot be judged, and are left out: {why}."
+        if not known.any():
+            raise DataError(f"none of {counted(lost, 'customer')} can be judged: {why}")
     some = sparse.csc_array(members.multiply(known))
     return _Simulated(sums, actual.fillna(0.0), some, outside, expected_outside, told)
 
@@ -351,15 +352,17 @@ def _verdict(totals: pd.DataFrame, level: float, share: float, of: str, split: A
     reasons = []
     if len(far):
         reasons.append(
-            f"{when} {' and '.join(told[name] for name in far)}. A right model is so far off in "
-            f"{totals.loc[far, 'tail'].min():.1%} of such times, and what is rarer than {level:.1%} is taken for more "
+            f"{when} {' and '.join(told[name] for name in far)}. A right model is so far off in at "
+            f"most {totals.loc[far, 'tail'].min():.1%} of such times, and what is rarer than {level:.1%} is taken for more "
             "than chance. If customers have changed, a new fit learns it; a shock or a season it would take for "
-            "lasting, and a model that is off will miss again: clv.backtest shows how far it was off before."
+            "lasting, and a model that is off will miss again: a backtest shows how far it was off before."
         )
     if share > MOSTLY_NEW:
         reasons.append(f"customers first seen since made {share:.0%} of the {of}, and of such the fit saw none.")
     if reasons:
         return True, f"Fit again: {' Besides, '.join(reasons)}"
+    if not totals["reach"].any():
+        return False, f"Too early to tell: {when} nothing could happen that the fit does not expect for certain."
     reach = " and ".join(f"{row['reach']:.0%} for {name}" for name, row in totals.iterrows())
     if totals["reach"].min() > TELLING:
         return False, f"Too early to tell: {when} {' and '.join(told.values())}; only more than {reach} would show."
