@@ -43,7 +43,7 @@ _WHAT = (
     "with all cutoffs of theirs. They cover which customers were sampled, not shocks of the market that hit everybody."
 )
 _NO_LEVEL = (
-    "The level (total) has no interval: {windows} that do not overlap say too little of how the market moves; shown\n"
+    "The level (total) has no interval: {windows} without overlap tell too little of how the market moves; shown\n"
     "is its range over the cutoffs."
 )
 
@@ -183,18 +183,18 @@ def _ranked(
     pairs: list[tuple[Scored, Scored]], metric: Gini, parts: list[NDArray], customers: int, seed: int
 ) -> NDArray[np.float64]:
     """The metric of both models, the mean over cutoffs: of the customers as they are, then of each resample."""
-    fed = [[score.columns(metric) or [] for score in pair] for pair in pairs]  # every model has a mean
 
-    def values(weights: NDArray) -> list[float]:
-        return [
-            float(np.mean([metric(*at[i], weights=weights[part]) for at, part in zip(fed, parts, strict=True)]))
-            for i in (0, 1)
-        ]
+    fed = []
+    for pair, part in zip(pairs, parts, strict=True):
+        actual, *means = (pair[0].frame["actual"].to_numpy(), *(score.frame["mean"].to_numpy() for score in pair))
+        known = ~np.isnan(actual) & ~np.isnan(means[0]) & ~np.isnan(means[1])
+        fed.append((part[known], actual[known], [mean[known] for mean in means]))
 
-    drawn = [values(np.ones(customers))]
-    for block in _resamples(customers, _RANKED, seed):
-        drawn += [values(weights) for weights in block]
-    return np.array(drawn)
+    def values(weights: NDArray) -> NDArray[np.float64]:
+        each = [[metric.value(actual, mean, weights=weights[:, part]) for mean in means] for part, actual, means in fed]
+        return np.asarray(np.mean(each, axis=0).T)
+
+    return np.concatenate([values(np.ones((1, customers))), *map(values, _resamples(customers, _RANKED, seed))])
 
 
 def _level(scores: list[Scored], interval: float) -> dict[str, float]:
