@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from clvmodels.errors import DataWarning as DataWarning
     from clvmodels.errors import FitError as FitError
     from clvmodels.errors import StaleDataError as StaleDataError
+    from clvmodels.evaluation.backtest import Backtest as Backtest
+    from clvmodels.evaluation.backtest import backtest as backtest
+    from clvmodels.evaluation.monitoring import Check as Check
+    from clvmodels.evaluation.monitoring import check as check
     from clvmodels.models.spend.gamma_gamma import GammaGamma as GammaGamma
     from clvmodels.models.survival.bdw import BdW as BdW
     from clvmodels.models.survival.cox import Cox as Cox
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from clvmodels.models.survival.sbg import SBG as SBG
     from clvmodels.models.survival.weibull import Weibull as Weibull
     from clvmodels.models.transactions.bgnbd import BGNBD as BGNBD
+    from clvmodels.models.transactions.mbgnbd import MBGNBD as MBGNBD
     from clvmodels.persistence import load as load
     from clvmodels.persistence import save as save
     from clvmodels.value.contractual import ContractualCLV as ContractualCLV
@@ -56,6 +61,7 @@ _HOME = {
     "Durations": "clvmodels.data.durations",
     "Summary": "clvmodels.data.summary",
     "BGNBD": "clvmodels.models.transactions.bgnbd",
+    "MBGNBD": "clvmodels.models.transactions.mbgnbd",
     "GammaGamma": "clvmodels.models.spend.gamma_gamma",
     "BdW": "clvmodels.models.survival.bdw",
     "Cox": "clvmodels.models.survival.cox",
@@ -70,12 +76,16 @@ _HOME = {
     "ContractualCLV": "clvmodels.value.contractual",
     "NonContractualCLV": "clvmodels.value.noncontractual",
     "SimpleCLV": "clvmodels.value.simple",
+    "Check": "clvmodels.evaluation.monitoring",
+    "check": "clvmodels.evaluation.monitoring",
     "AssumptionWarning": "clvmodels.errors",
     "ConvergenceWarning": "clvmodels.errors",
     "DataError": "clvmodels.errors",
     "DataWarning": "clvmodels.errors",
     "FitError": "clvmodels.errors",
     "StaleDataError": "clvmodels.errors",
+    "Backtest": "clvmodels.evaluation.backtest",
+    "backtest": "clvmodels.evaluation.backtest",
     "load": "clvmodels.persistence",
     "save": "clvmodels.persistence",
 }
