@@ -101,6 +101,7 @@ def compared(scores: Sequence[Scored], baseline: str, interval: float, seed: int
         base = by_model.pop(baseline, {})
         for model, at in by_model.items():
             pairs = [(at[cutoff], base[cutoff]) for cutoff in at if cutoff in base]
+            pairs = [pair for pair in pairs if _both_known(*pair).any()]
             if pairs:
                 found = _differences(pairs, interval, seed)
                 rows += [{"horizon": horizon, "target": target, "model": model, **row} for row in found]
@@ -148,6 +149,12 @@ def _differences(pairs: list[tuple[Scored, Scored]], interval: float, seed: int)
     return found
 
 
+def _both_known(one: Scored, other: Scored) -> NDArray[np.bool_]:
+    """The customers of whom it is known what happened, and both models said something."""
+    columns = (one.frame["actual"], one.frame["mean"], other.frame["mean"])
+    return ~np.isnan(np.stack([column.to_numpy() for column in columns])).any(axis=0)
+
+
 def _word(lower: float, upper: float, lower_is_better: bool) -> str:
     if upper < 0:
         return "better" if lower_is_better else "worse"
@@ -183,15 +190,14 @@ def _ranked(
     pairs: list[tuple[Scored, Scored]], metric: Gini, parts: list[NDArray], customers: int, seed: int
 ) -> NDArray[np.float64]:
     """The metric of both models, the mean over cutoffs: of the customers as they are, then of each resample."""
-
     fed = []
     for pair, part in zip(pairs, parts, strict=True):
-        actual, *means = (pair[0].frame["actual"].to_numpy(), *(score.frame["mean"].to_numpy() for score in pair))
-        known = ~np.isnan(actual) & ~np.isnan(means[0]) & ~np.isnan(means[1])
-        fed.append((part[known], actual[known], [mean[known] for mean in means]))
+        known = _both_known(*pair)
+        actual, *means = (pair[0].frame["actual"], *(score.frame["mean"] for score in pair))
+        fed.append((part[known], actual.to_numpy()[known], [mean.to_numpy()[known] for mean in means]))
 
     def values(weights: NDArray) -> NDArray[np.float64]:
-        each = [[metric.value(actual, mean, weights=weights[:, part]) for mean in means] for part, actual, means in fed]
+        each = [[metric.value(weights[:, part], actual, mean) for mean in means] for part, actual, means in fed]
         return np.asarray(np.mean(each, axis=0).T)
 
     return np.concatenate([values(np.ones((1, customers))), *map(values, _resamples(customers, _RANKED, seed))])

@@ -503,7 +503,7 @@ class Gini(Metric):
     name = "gini"
     targets = ("transactions", "revenue", "retained")
 
-    def value(self, weights: Array, actual: Array, predicted: Array) -> float:
+    def value(self, weights: Array, actual: Array, predicted: Array) -> Any:
         """Ratio of the covariances with the ranks; of several sets of weights (..., N) that of each, (...)."""
         if np.ptp(actual) == 0:
             return np.full(weights.shape[:-1], math.nan)[()]

@@ -254,6 +254,8 @@ def scored(model: str, fit: Any, window: Window, coverage: float, seed: int) -> 
                 DataWarning,
                 stacklevel=2,
             )
+        if unknown.all():
+            continue
         totals = pd.DataFrame(
             {
                 "actual": members @ np.where(unknown, 0.0, frame["actual"]),
