@@ -77,7 +77,9 @@ class Comparison:
         """Forest plot of the differences."""
         from clvmodels.plots.evaluation import differences
 
-        return differences(self.table, ax=ax)
+        better = {metric.name: metric.better for metrics in _DECIDING.values() for metric in metrics}
+        table = self.table.assign(better=self.table["metric"].map(better))
+        return differences(table, baseline=self.baseline, models=self.level["model"], ax=ax)
 
     def __repr__(self) -> str:
         return self.verdict
