@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from clvmodels.errors import DataWarning as DataWarning
     from clvmodels.errors import FitError as FitError
     from clvmodels.errors import StaleDataError as StaleDataError
+    from clvmodels.evaluation.comparators import OwnRate as OwnRate
+    from clvmodels.evaluation.comparators import PredictZero as PredictZero
+    from clvmodels.evaluation.comparators import RepeatLastPeriod as RepeatLastPeriod
+    from clvmodels.evaluation.peer_lifetimes import LifetimesCLV as LifetimesCLV
+    from clvmodels.evaluation.regression import RegressionCLV as RegressionCLV
     from clvmodels.models.spend.gamma_gamma import GammaGamma as GammaGamma
     from clvmodels.models.survival.bdw import BdW as BdW
     from clvmodels.models.survival.cox import Cox as Cox
@@ -70,6 +75,11 @@ _HOME = {
     "ContractualCLV": "clvmodels.value.contractual",
     "NonContractualCLV": "clvmodels.value.noncontractual",
     "SimpleCLV": "clvmodels.value.simple",
+    "PredictZero": "clvmodels.evaluation.comparators",
+    "RepeatLastPeriod": "clvmodels.evaluation.comparators",
+    "OwnRate": "clvmodels.evaluation.comparators",
+    "RegressionCLV": "clvmodels.evaluation.regression",
+    "LifetimesCLV": "clvmodels.evaluation.peer_lifetimes",
     "AssumptionWarning": "clvmodels.errors",
     "ConvergenceWarning": "clvmodels.errors",
     "DataError": "clvmodels.errors",
