@@ -1,5 +1,5 @@
 # make demo   predict CDNOW's customers and compare with the simple formula
-# make test   run all tests
+# make test   run all tests, on two cores
 # make check  lint, format, types
 # make bench  time the log and the fits against lifetimes and lifelines
 # PYTHON=...  another Python for .venv (3.11 or newer)
@@ -12,7 +12,7 @@ demo: .venv/core
 	$(BIN)/clvmodels demo --overwrite
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: .venv/dev
 	$(BIN)/ruff check .

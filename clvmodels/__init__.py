@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from clvmodels.errors import DataWarning as DataWarning
     from clvmodels.errors import FitError as FitError
     from clvmodels.errors import StaleDataError as StaleDataError
+    from clvmodels.evaluation.backtest import Backtest as Backtest
+    from clvmodels.evaluation.backtest import backtest as backtest
     from clvmodels.evaluation.comparators import OwnRate as OwnRate
     from clvmodels.evaluation.comparators import PredictZero as PredictZero
     from clvmodels.evaluation.comparators import RepeatLastPeriod as RepeatLastPeriod
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from clvmodels.models.survival.sbg import SBG as SBG
     from clvmodels.models.survival.weibull import Weibull as Weibull
     from clvmodels.models.transactions.bgnbd import BGNBD as BGNBD
+    from clvmodels.models.transactions.mbgnbd import MBGNBD as MBGNBD
     from clvmodels.persistence import load as load
     from clvmodels.persistence import save as save
     from clvmodels.value.contractual import ContractualCLV as ContractualCLV
@@ -61,6 +64,7 @@ _HOME = {
     "Durations": "clvmodels.data.durations",
     "Summary": "clvmodels.data.summary",
     "BGNBD": "clvmodels.models.transactions.bgnbd",
+    "MBGNBD": "clvmodels.models.transactions.mbgnbd",
     "GammaGamma": "clvmodels.models.spend.gamma_gamma",
     "BdW": "clvmodels.models.survival.bdw",
     "Cox": "clvmodels.models.survival.cox",
@@ -86,6 +90,8 @@ _HOME = {
     "DataWarning": "clvmodels.errors",
     "FitError": "clvmodels.errors",
     "StaleDataError": "clvmodels.errors",
+    "Backtest": "clvmodels.evaluation.backtest",
+    "backtest": "clvmodels.evaluation.backtest",
     "load": "clvmodels.persistence",
     "save": "clvmodels.persistence",
 }

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
-from clvmodels import schema
 from clvmodels.data import datasets
 from clvmodels.data.choice import Where
 from clvmodels.data.contracts import Timing
 from clvmodels.data.subscriptions import Returns, Subscriptions
 from clvmodels.data.transactions import BadRows, Day
 from clvmodels.draws import check_interval
-from clvmodels.errors import DataError, StaleDataError, counted
+from clvmodels.errors import DataError, counted
 from clvmodels.export import checked_path, export
 from clvmodels.models.base import Method
 from clvmodels.models.forecast import check_infinite, memberships
@@ -32,13 +31,25 @@ from clvmodels.models.survival.loglogistic import LogLogistic
 from clvmodels.models.survival.lognormal import LogNormal
 from clvmodels.models.survival.sbg import SBG
 from clvmodels.models.survival.weibull import Weibull
-from clvmodels.persistence import checked_model_path, load
-from clvmodels.persistence import save as save_fit
+from clvmodels.persistence import load
 from clvmodels.time import Horizon, horizon_days, oldest_day, period, renewal_days
 from clvmodels.value.contractual import ContractualCLV, ContractualCLVFit
 from clvmodels.value.margin import Margin, margin_attribute, margins
 from clvmodels.value.simple import SimpleCLV
-from clvmodels.workflow import Prediction, Progress, files, given, listed, silent, today
+from clvmodels.workflow import (
+    Prediction,
+    Progress,
+    check_age,
+    check_names,
+    checked_file,
+    given,
+    listed,
+    named_attributes,
+    predicted,
+    refuse_with_model,
+    silent,
+    today,
+)
 
 if TYPE_CHECKING:
     from clvmodels.data.audit import Audit
@@ -282,9 +293,7 @@ def predict(
         If the output exists and is not to be replaced, or cannot be written.
     """
     # What is asked is checked before the fit, which may take long.
-    file = checked_path(output, overwrite=overwrite)
-    if save is not None:
-        checked_model_path(save, overwrite=overwrite)
+    file = checked_file(output, save, overwrite=overwrite)
     check_interval(interval)
     oldest = None if max_age is None else oldest_day(max_age, today())
     if survival is not None and survival not in MODELS:
@@ -294,17 +303,14 @@ def predict(
     options = given(value=value, **records)
     fit: ContractualCLVFit | None = None
     if model is not None:
-        own = given(unit=unit, survival=survival, timing=timing, method=method, save=save)
-        if refused := [f"{name}=" for name in own]:
-            raise ValueError(f"{' and '.join(refused)} cannot be given with model=, which is a fit already")
+        refuse_with_model(unit=unit, survival=survival, timing=timing, method=method, save=save)
         progress(f"Load {model}")
         fit = _loaded(model)
         options = {**(fit.origin.log or {}), **options}
     rate = fit.model.discount_rate if fit and discount_rate is None else wanted.discount_rate
     check_infinite(horizon, rate, interval, "outcome")
     worth = margin if margin is not None else fit.model.margin if fit else 1.0
-    named = [*options.get("attributes", ()), *listed(attribute), *filter(None, (by, margin_attribute(worth)))]
-    options["attributes"] = [*dict.fromkeys(named)]
+    options["attributes"] = named_attributes(options, attribute, by, margin_attribute(worth))
     if missing := [f"{name}=" for name in ("customer", "start", "value") if options.get(name) is None]:
         price = " (value= is that of the price)" if "value=" in missing else ""
         raise ValueError(
@@ -313,18 +319,11 @@ def predict(
     progress("Read the contracts")
     options["timing"] = fit.model.timing if fit else wanted.timing
     contracts = Subscriptions(source, **options)
-    customer = options["customer"] if isinstance(options["customer"], str) else options["customer"][0]
-    if customer.lower() in schema.PREDICTED:
-        raise DataError(f"customer column {customer!r} has the name of a predicted column; rename it")
-    if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in files(source)}:
-        raise ValueError(f"output {file} is the file of the records itself; choose another name")
+    check_names(source, options, file, "the file of the records")
     unit = fit.origin.unit if fit else unit or "month"
     durations = contracts.durations(unit=unit, until=until, since=since)
-    if oldest is not None and (newest := durations.source.end) < oldest:
-        age = counted((today() - newest).days, "day")
-        raise StaleDataError(
-            f"the last start or end is of {newest:%Y-%m-%d}, {age} ago, older than max_age={max_age!r}"
-        )
+    if oldest is not None:
+        check_age("the last start or end", durations.source.end, oldest, max_age)
     active = durations.active
     if horizon is not None:
         horizon_days(horizon, unit=unit, observation_end=durations.observation_end)
@@ -336,12 +335,7 @@ def predict(
         progress(f"Fit {wanted.survival} to {counted(len(durations), 'contract')}")
         fit = wanted.fit(durations, method=method or "laplace", seed=seed)
     asked: dict[str, Any] = {"horizon": horizon, "interval": interval, "seed": seed, **valuation}
-    progress("Predict each customer")
-    table = fit.predict(durations, **asked)
-    progress("Predict all customers together")
-    total = fit.total(durations, by=by, **asked)
-    saved = None if save is None else save_fit(fit, save, overwrite=overwrite)
-    return Prediction(table, total, export(table, file, overwrite=overwrite), saved)
+    return predicted(fit, durations, asked, by, file, save, overwrite=overwrite, progress=progress)
 
 
 def _loaded(path: str | Path) -> ContractualCLVFit:

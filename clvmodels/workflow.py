@@ -268,9 +268,7 @@ def predict(
         If the output exists and is not to be replaced, or cannot be written.
     """
     # What is asked is checked before the fit, which may take long.
-    file = checked_path(output, overwrite=overwrite)
-    if save is not None:
-        checked_model_path(save, overwrite=overwrite)
+    file = checked_file(output, save, overwrite=overwrite)
     check_interval(interval)
     oldest = None if max_age is None else oldest_day(max_age, today())
     wanted = NonContractualCLV(
@@ -282,30 +280,23 @@ def predict(
     options = given(value=value, **log)
     fit: NonContractualCLVFit | None = None
     if model is not None:
-        if refused := [f"{name}=" for name in given(unit=unit, method=method, save=save)]:
-            raise ValueError(f"{' and '.join(refused)} cannot be given with model=, which is a fit already")
+        refuse_with_model(unit=unit, method=method, save=save)
         progress(f"Load {model}")
         fit = _loaded(model)
         options = {**(fit.origin.log or {}), **options}
     rate = fit.model.discount_rate if fit and discount_rate is None else wanted.discount_rate
     check_infinite(horizon, rate, interval, "outcome")
     worth = margin if margin is not None else fit.model.margin if fit else 1.0
-    named = [*options.get("attributes", ()), *listed(attribute), *filter(None, (by, margin_attribute(worth)))]
-    options["attributes"] = [*dict.fromkeys(named)]
+    options["attributes"] = named_attributes(options, attribute, by, margin_attribute(worth))
     if missing := [f"{name}=" for name in ("customer", "date", "value") if options.get(name) is None]:
         raise ValueError(f"{' and '.join(missing)} must be given: the columns of the log; only a saved fit knows them")
     progress("Read the log")
     transactions = Transactions(source, **options)
-    customer = options["customer"] if isinstance(options["customer"], str) else options["customer"][0]
-    if customer.lower() in schema.PREDICTED:
-        raise DataError(f"customer column {customer!r} has the name of a predicted column; rename it")
-    if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in files(source)}:
-        raise ValueError(f"output {file} is the log itself; choose another name")
+    check_names(source, options, file, "the log")
     customers = transactions.summary(unit=fit.origin.unit if fit else unit or "week", until=until)
-    newest = customers.table["last_date"][lambda days: days <= today()].max()  # a date to come may be a slip
-    if oldest is not None and newest < oldest:
-        age = counted((today() - newest).days, "day")
-        raise StaleDataError(f"the newest order is of {newest:%Y-%m-%d}, {age} ago, older than max_age={max_age!r}")
+    if oldest is not None:
+        newest = customers.table["last_date"][lambda days: days <= today()].max()  # a date to come may be a slip
+        check_age("the newest order", newest, oldest, max_age)
     if horizon is not None:
         horizon_days(horizon, unit=customers.unit, observation_end=customers.observation_end)
     margins(worth, customers)
@@ -315,10 +306,63 @@ def predict(
         fit = wanted.fit(customers, method=method or "laplace", seed=seed)
     asked: dict[str, Any] = {"horizon": horizon, "interval": interval, "seed": seed}
     asked |= given(margin=margin, discount_rate=discount_rate)
+    return predicted(fit, customers, asked, by, file, save, overwrite=overwrite, progress=progress)
+
+
+# What predictions have in common with those for contracts
+
+
+def checked_file(output: str | Path, save: str | Path | None, *, overwrite: bool) -> Path:
+    """The path of the table, if that and the saved fit can be written."""
+    file = checked_path(output, overwrite=overwrite)
+    if save is not None:
+        checked_model_path(save, overwrite=overwrite)
+    return file
+
+
+def refuse_with_model(**own: Any) -> None:
+    """Refuse options that a saved fit has said already."""
+    if refused := [f"{name}=" for name in given(**own)]:
+        raise ValueError(f"{' and '.join(refused)} cannot be given with model=, which is a fit already")
+
+
+def named_attributes(options: dict[str, Any], attribute: str | Sequence[str] | None, *others: str | None) -> list[str]:
+    """The attributes to read, each once: those of the options, those asked for, and what else is named."""
+    return [*dict.fromkeys([*options.get("attributes", ()), *listed(attribute), *filter(None, others)])]
+
+
+def check_names(source: Source, options: dict[str, Any], file: Path, called: str) -> None:
+    """Refuse a customer column that the table could not hold, and an output that is the source."""
+    customer = options["customer"] if isinstance(options["customer"], str) else options["customer"][0]
+    if customer.lower() in schema.PREDICTED:
+        raise DataError(f"customer column {customer!r} has the name of a predicted column; rename it")
+    if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in files(source)}:
+        raise ValueError(f"output {file} is {called} itself; choose another name")
+
+
+def check_age(what: str, newest: pd.Timestamp, oldest: pd.Timestamp, max_age: str | int | None) -> None:
+    """Refuse data whose newest day is before the oldest that it may be."""
+    if newest < oldest:
+        age = counted((today() - newest).days, "day")
+        raise StaleDataError(f"{what} is of {newest:%Y-%m-%d}, {age} ago, older than max_age={max_age!r}")
+
+
+def predicted(
+    fit: Any,
+    data: Any,
+    asked: dict[str, Any],
+    by: str | None,
+    file: Path,
+    save: str | Path | None,
+    *,
+    overwrite: bool,
+    progress: Progress,
+) -> Prediction:
+    """The customers one by one and together, exported, and the fit saved."""
     progress("Predict each customer")
-    table = fit.predict(customers, **asked)
+    table = fit.predict(data, **asked)
     progress("Predict all customers together")
-    total = fit.total(customers, by=by, **asked)
+    total = fit.total(data, by=by, **asked)
     saved = None if save is None else save_fit(fit, save, overwrite=overwrite)
     return Prediction(table, total, export(table, file, overwrite=overwrite), saved)
 

@@ -56,12 +56,12 @@ def in_units(data, *, unit, money=1.0):
     return type(data)(table, unit, data.observation_start, data.observation_end)
 
 
-def simulated_shop(seed, customers=300, weeks=39, params=None, spend=None):
+def simulated_shop(seed, customers=300, weeks=39, params=None, spend=None, model=clv.BGNBD):
     """A summary in weeks of a simulated shop, all customers acquired within its first 12 weeks."""
     rng = np.random.default_rng(seed)
     T = weeks - np.floor(rng.uniform(0, 84, customers)) / 7
     params = params or {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}
-    x, t_x = clv.BGNBD.simulate(rng, T, **params)
+    x, t_x = model.simulate(rng, T, **params)
     spend = spend or {"p": 6.25, "q": 3.74, "v": 15.44}
     m_x = clv.GammaGamma.simulate(rng, x, **spend)
     frame = pd.DataFrame({"frequency": x, "recency": t_x, "T": T, "monetary_value": m_x})

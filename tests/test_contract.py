@@ -15,6 +15,7 @@ from clvmodels.discounting import discount_nodes
 from clvmodels.models import (
     ALL,
     BGNBD,
+    MBGNBD,
     SBG,
     BdW,
     DiscreteWeibull,
@@ -32,6 +33,7 @@ from clvmodels.models.transactions.base import NEGLIGIBLE, TransactionModel
 
 TRUTH = {
     BGNBD: {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426},
+    MBGNBD: {"r": 0.525, "alpha": 6.183, "a": 0.891, "b": 1.614},
     GammaGamma: {"p": 6.25, "q": 3.74, "v": 15.44},
     ShiftedGeometric: {"theta": 0.11},
     SBG: {"alpha": 0.668, "beta": 3.806},
@@ -44,8 +46,8 @@ TRUTH = {
 }
 FORMULAS = {
     TransactionModel: [
-        "log_likelihood", "p_alive", "p_purchase", "expected_transactions_new", "expected_transactions_alive",
-        "simulate", "simulate_future",
+        "log_likelihood", "p_alive", "p_purchase_alive", "expected_transactions_alive", "simulate",
+        "simulate_future_alive",
     ],
     SpendModel: [
         "log_likelihood", "expected_spend_new", "conditional_expected_spend", "simulate", "simulate_future",
@@ -84,6 +86,8 @@ def sample(model, seed=11, customers=1500):
     """Customers that the model could have made."""
     if family(model) is SurvivalModel:
         return simulated_contracts(model, TRUTH[model], seed, customers)
+    if family(model) is TransactionModel:
+        return simulated_shop(seed, customers, params=TRUTH[model], model=model)
     return simulated_shop(seed, customers)
 
 
@@ -334,7 +338,7 @@ def test_a_new_customer_is_one_without_a_history(model, method, shop):
 # Fits
 
 
-@pytest.mark.parametrize("model", [BGNBD, GammaGamma])
+@pytest.mark.parametrize("model", [BGNBD, MBGNBD, GammaGamma])
 @every_method
 def test_save_and_load_give_equal_predictions(model, method, shop, tmp_path):
     fit = quietly(model().fit, shop, method=method, seed=5, draws=200)

@@ -19,20 +19,11 @@ from clvmodels import schema, time
 from clvmodels.data import choice, numbers, parsing
 from clvmodels.data.audit import BUDDHIST
 from clvmodels.data.contract_audit import audited, blanks, buddhist, remedy, said, silence, today, unobserved
-from clvmodels.data.contracts import (
-    Contracts,
-    Fields,
-    Records,
-    Status,
-    Timing,
-    contracts_of,
-    mixed_currencies,
-    read_records,
-    something,
-)
+from clvmodels.data.contracts import Contracts, Timing, contracts_of
 from clvmodels.data.customers import check_attributes
 from clvmodels.data.durations import Durations
 from clvmodels.data.reader import Reader
+from clvmodels.data.records import Fields, Records, Status, mixed_currencies, read_records, something
 from clvmodels.errors import DataError, DataWarning, brief, counted, examples
 
 if TYPE_CHECKING:
@@ -267,9 +258,8 @@ class Subscriptions:
         until : date, optional
             Last day observed: until when starts and ends were recorded, not after today. Later ones are not known
             then. A warning tells where nothing is recorded for long before it, so that all count as still there.
-            Default: the
-            last start or end in the records that is not in the future; where ends are known in advance, or nothing
-            happened lately, give it.
+            Default: the last start or end in the records that is not in the future; where ends are known in advance,
+            or nothing happened lately, give it.
         since : date, optional
             First day from which ends were recorded. Contracts that ended before are left out, because nobody knows how
             many there were; those that began before have `entry` > 0, which every likelihood takes into account.
@@ -630,11 +620,11 @@ def from_day(day: pd.Timestamp) -> np.datetime64:
 
 def _last(records: Records) -> pd.Timestamp:
     """The last start or end that is not in the future; where all are, the last start."""
-    used, today = records.status == Status.USED, from_day(pd.Timestamp.today())
+    used = records.status == Status.USED
     starts = records.start[used]
     dates = np.concatenate([starts, records.end[used]])
-    past = dates[dates <= today]
-    return pd.Timestamp(past.max() if len(past) else starts.max() if len(starts) else today)
+    past = dates[dates <= today()]
+    return pd.Timestamp(past.max() if len(past) else starts.max() if len(starts) else today())
 
 
 def _period(given: str) -> time.Period | str:

@@ -10,5 +10,18 @@ from clvmodels.models.survival.lognormal import LogNormal
 from clvmodels.models.survival.sbg import SBG
 from clvmodels.models.survival.weibull import Weibull
 from clvmodels.models.transactions.bgnbd import BGNBD
+from clvmodels.models.transactions.mbgnbd import MBGNBD
 
-ALL = (BGNBD, GammaGamma, ShiftedGeometric, SBG, DiscreteWeibull, BdW, Exponential, Weibull, LogNormal, LogLogistic)
+ALL = (
+    BGNBD,
+    MBGNBD,
+    GammaGamma,
+    ShiftedGeometric,
+    SBG,
+    DiscreteWeibull,
+    BdW,
+    Exponential,
+    Weibull,
+    LogNormal,
+    LogLogistic,
+)

@@ -105,10 +105,11 @@ def option():
         return pd.get_option("mode.chained_assignment")
 import clvmodels as clv
 before = option()
+frame = pd.DataFrame({"frequency": [0, 1, 2, 0], "recency": [0, 2, 3, 0], "T": [4, 4, 5, 6.0]})
+model, data = clv.LifetimesCLV(0.1), clv.Summary(frame, unit="week")
 assert "lifetimes" not in sys.modules
 filters = list(warnings.filters)
-frame = pd.DataFrame({"frequency": [0, 1, 2, 0], "recency": [0, 2, 3, 0], "T": [4, 4, 5, 6.0]})
-clv.LifetimesCLV(0.1).fit(clv.Summary(frame, unit="week")).predict(horizon=4)
+model.fit(data).predict(horizon=4)
 assert "lifetimes" in sys.modules
 assert list(warnings.filters) == filters
 assert option() == before

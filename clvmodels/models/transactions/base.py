@@ -207,12 +207,15 @@ class TransactionFit(Fit):
             within = while_alive.pop("within_data", None)
             found = {"p_alive": alive}
             if not endless:
-                found["p_purchase"] = model.p_purchase(t, *columns, **params)
+                found["p_purchase"] = alive * model.p_purchase_alive(t, *pairs.columns, **params)[:, pairs.inverse]
             found |= {name: first + alive * each[:, pairs.inverse] for name, each in while_alive.items()}
             if within is not None:
-                # P(alive) cancels, being 1 for new customers; a share of next to nothing may err to below 0.
-                beyond = np.maximum(while_alive["dert"] - within, 0.0) / (first + while_alive["dert"])
-                found[forecast.SHARE] = beyond[:, pairs.inverse]
+                # A share of next to nothing may err to below 0. P(alive) cancels where no first transaction is added,
+                # and may be 0.
+                dert, beyond = while_alive["dert"], np.maximum(while_alive["dert"] - within, 0.0)
+                living = alive if first else 1.0
+                share = living * beyond[:, pairs.inverse] / (first + living * dert[:, pairs.inverse])
+                found[forecast.SHARE] = share
             return found
 
         def events(columns: tuple[NDArray, ...], draws: slice, rng: np.random.Generator) -> Events:
@@ -244,7 +247,7 @@ class TransactionFit(Fit):
         )
 
     def _check_finite_mean(self, rate: float | None) -> None:
-        """Refuse an infinite horizon without discounting where the mean of any draw is infinite."""
+        """Refuse an infinite horizon without discounting where any draw has an infinite mean, whatever the history."""
         ever = np.ravel(self.model.expected_transactions_alive(np.inf, 0.0, 0.0, **self.parameter_draws))
         if infinite := int((~np.isfinite(ever)).sum()):
             where = "the estimated parameters"
@@ -264,22 +267,49 @@ class TransactionModel(Model):
 
     - ``log_likelihood(x, t_x, T)``: x repeat transactions, the last at t_x, observed until T. From `ops` alone, so
       that it takes tensors.
-    - ``p_alive(x, t_x, T)``: P(still a customer at T).
-    - ``p_purchase(t, x, t_x, T)``: P(at least one transaction in (T, T + t]).
-    - ``expected_transactions_new(t)``: E[X(t)] of a new customer, the first transaction not counted.
-    - ``expected_transactions_alive(t, x, T)``: E[transactions in (T, T + t] | alive at T, x, T].
+    - ``p_alive(x, t_x, T)``: P(still a customer at T); at ``(0, 0, 0)`` of one who has just been acquired.
     - ``simulate(rng, T)``: x and t_x of new customers, one draw of the parameters.
-    - ``simulate_future(rng, t, x, t_x, T)``: counts (S, N) in (T, T + t] and their times after T, cell after cell.
+
+    and, of customers who are alive at T, for whom t_x says nothing more:
+
+    - ``p_purchase_alive(t, x, T)``: P(at least one transaction in (T, T + t]).
+    - ``expected_transactions_alive(t, x, T)``: E[transactions in (T, T + t]].
+    - ``simulate_future_alive(rng, t, x, T)``: counts (M,) in (T, T + t] and their times after T, customer after
+      customer; every argument is (M,), one customer under one draw in each place.
     """
 
     columns = ("frequency", "recency", "T")
     results = TransactionFit
 
     p_alive: Any
-    p_purchase: Any
-    expected_transactions_new: Any
+    p_purchase_alive: Any
     expected_transactions_alive: Any
-    simulate_future: Any
+    simulate_future_alive: Any
+
+    @classmethod
+    def p_purchase(
+        cls, t: ArrayLike, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, **params: ArrayLike
+    ) -> NDArray[np.float64]:
+        """P(at least one transaction in (T, T + t] | x, t_x, T); arguments as of the expectation."""
+        return np.asarray(cls.p_alive(x, t_x, T, **params) * cls.p_purchase_alive(t, x, T, **params))[()]
+
+    @classmethod
+    def expected_transactions_new(cls, t: ArrayLike, **params: ArrayLike) -> NDArray[np.float64]:
+        """E[X(t)], repeat transactions in (0, t] of a customer who has just been acquired."""
+        return cls.conditional_expected_transactions(t, 0.0, 0.0, 0.0, **params)
+
+    @classmethod
+    def simulate_future(
+        cls, rng: np.random.Generator, t: float, x: NDArray, t_x: NDArray, T: NDArray, **params: NDArray
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Transactions in (T, T + t]: counts (S, N), and their times after T cell after cell, unordered within one."""
+        alive = cls.p_alive(x, t_x, T, **params)
+        shape = np.broadcast_shapes(np.shape(alive), *(np.shape(value) for value in (x, T, *params.values())))
+        living = rng.random(shape) < alive
+        cells = {name: np.broadcast_to(value, shape)[living] for name, value in {"x": x, "T": T, **params}.items()}
+        counts = np.zeros(shape, np.int64)
+        counts[living], times = cls.simulate_future_alive(rng, t, **cells)
+        return counts, times
 
     @classmethod
     def conditional_expected_transactions(

@@ -83,24 +83,12 @@ class BGNBD(TransactionModel):
         return where(x > 0, expit(-died), 1.0)
 
     @staticmethod
-    def p_purchase(t: Any, x: Any, t_x: Any, T: Any, *, r: Any, alpha: Any, a: Any, b: Any) -> Any:
-        """P(at least one transaction in (T, T + t] | x, t_x, T).
+    def p_purchase_alive(t: Any, x: Any, T: Any, *, r: Any, alpha: Any, a: Any, b: Any) -> Any:
+        """P(at least one transaction in (T, T + t] | alive at T, x, T).
 
         Who is alive dies only after a transaction, so the next one comes at a Gamma(r + x, alpha + T) rate.
         """
-        alive = BGNBD.p_alive(x, t_x, T, r=r, alpha=alpha, a=a, b=b)
-        return alive * -expm1(-(r + x) * log1p(t / (alpha + T)))
-
-    @staticmethod
-    def expected_transactions_new(
-        t: ArrayLike, *, r: ArrayLike, alpha: ArrayLike, a: ArrayLike, b: ArrayLike
-    ) -> NDArray[np.float64]:
-        """E[X(t)], repeat transactions of a new customer in (0, t] (equation 9); infinite at t = inf if a <= 1.
-
-        >>> BGNBD.expected_transactions_new(52, r=0.2425967, alpha=4.413659, a=0.7929869, b=2.426164).round(6)
-        np.float64(1.444004)
-        """
-        return _expected_while_alive(t, 0.0, 0.0, r, alpha, a, b)[()]
+        return -expm1(-(r + x) * log1p(t / (alpha + T)))
 
     @staticmethod
     def expected_transactions_alive(
@@ -117,8 +105,11 @@ class BGNBD(TransactionModel):
 
         The paper's closed form is 0/0 at a = 1 and cancels or overflows in many other places. Here its integral over
         the dropout probability is computed, all of whose terms are positive: relative error below 1e-10. Over an
-        infinite t it is the mean of 1/p: (a + b + x - 1) / (a - 1), or infinite if a <= 1.
+        infinite t it is the mean of 1/p: (a + b + x - 1) / (a - 1), or infinite if a <= 1. At x = T = 0 it is E[X(t)]
+        of a new customer (equation 9).
 
+        >>> BGNBD.expected_transactions_new(52, r=0.2425967, alpha=4.413659, a=0.7929869, b=2.426164).round(6)
+        np.float64(1.444004)
         >>> BGNBD.conditional_expected_transactions(39, 2, 30.43, 38.86, r=.243, alpha=4.414, a=.793, b=2.426).round(3)
         np.float64(1.226)
         """
@@ -157,11 +148,10 @@ class BGNBD(TransactionModel):
         return count, np.where(count > 0, last, 0.0)
 
     @staticmethod
-    def simulate_future(
+    def simulate_future_alive(
         rng: np.random.Generator,
         t: float,
         x: NDArray,
-        t_x: NDArray,
         T: NDArray,
         *,
         r: NDArray,
@@ -169,16 +159,10 @@ class BGNBD(TransactionModel):
         a: NDArray,
         b: NDArray,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Transactions in (T, T + t]: counts (S, N), and their times after T cell after cell, unordered within one."""
-        alive = BGNBD.p_alive(x, t_x, T, r=r, alpha=alpha, a=a, b=b)
-        shape = np.broadcast_shapes(np.shape(alive), np.shape(x), np.shape(r))
-        living = rng.random(shape) < alive
-        rate = rng.standard_gamma(np.broadcast_to(r + x, shape)[living])
-        rate = rate * np.broadcast_to(t / (alpha + T), shape)[living]
-        dropout = rng.beta(np.broadcast_to(a, shape)[living], np.broadcast_to(b + x, shape)[living])
+        """Transactions in (T, T + t] of the living: counts (M,), and their times after T, customer after customer."""
+        rate = rng.standard_gamma(r + x) * (t / (alpha + T))
+        dropout = rng.beta(a, b + x)
         count, by_chance = _purchases(rng, rate, dropout)
-        counts = np.zeros(shape, np.int64)
-        counts[living] = count
         # Given when the last one came, those before it are spread evenly up to it; if death did not cut the row
         # short, all of them are spread evenly over the period.
         cut = count < by_chance
@@ -186,7 +170,7 @@ class BGNBD(TransactionModel):
         end[cut] = t * rng.beta(count[cut], by_chance[cut] - count[cut] + 1.0)
         times = np.repeat(end, count) * rng.random(int(count.sum()))
         times[(np.cumsum(count) - 1)[cut]] = end[cut]
-        return counts, times
+        return count, times
 
 
 def _purchases(

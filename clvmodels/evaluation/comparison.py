@@ -1,0 +1,256 @@
+"""Comparison: paired differences between models, and a verdict in words that may be no."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from clvmodels.draws import blocks, generator, summarise
+from clvmodels.errors import counted
+from clvmodels.evaluation.metrics import (
+    CRPS,
+    Brier,
+    Gini,
+    LogLoss,
+    PoissonDeviance,
+    SquaredError,
+    TweedieDeviance,
+)
+from clvmodels.evaluation.scored import Scored
+from clvmodels.evaluation.windows import apart
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SAME = "not distinguishable"
+WINDOWS = 8  # so many that do not overlap, and the spread over them tells how sure the level is
+_RESAMPLES = 1000
+_RANKED = 200  # resamples of what is no average
+_DECIDING = {
+    "transactions": (SquaredError(), PoissonDeviance(), CRPS(), Gini()),
+    "revenue": (SquaredError(), TweedieDeviance(), CRPS(), Gini()),
+    "retained": (Brier(), LogLoss(), Gini()),
+}
+_WHAT = (
+    "Differences are judged by {interval:.0%} intervals over {resamples:,} bootstrap samples of the customers, each\n"
+    "with all cutoffs of theirs. They cover which customers were sampled, not shocks of the market that hit everybody."
+)
+_NO_LEVEL = (
+    "The level (total) has no interval: {windows} that do not overlap say too little of how the market moves; shown\n"
+    "is its range over the cutoffs."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Each model against a baseline, on the customers known at the cutoffs.
+
+    Attributes
+    ----------
+    baseline : str
+    table : DataFrame
+        One row per horizon, target, model and metric: `value`, `baseline_value`, their `difference`, the `lower` and
+        `upper` end of its interval, and the `verdict` ("better", "worse", "not distinguishable").
+    level : DataFrame
+        One row per horizon, target and model: `bias`, the relative error of the total over all cutoffs; its `lowest`
+        and `highest` over the `cutoffs`; `apart`, how many windows do not overlap; and, if these are 8 or more, the
+        `lower` and `upper` end of its interval.
+    interval : float
+    verdict : str
+        All of it in words.
+    """
+
+    baseline: str
+    table: pd.DataFrame
+    level: pd.DataFrame
+    interval: float
+    verdict: str
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Forest plot of the differences."""
+        from clvmodels.plots.evaluation import differences
+
+        return differences(self.table, ax=ax)
+
+    def __repr__(self) -> str:
+        return self.verdict
+
+
+def compared(scores: Sequence[Scored], baseline: str, interval: float, seed: int) -> Comparison:
+    """Compare models by the scores of the same customers at the same cutoffs.
+
+    The difference of two models is that of each customer, and customers are drawn with replacement, each with all that
+    belongs to him at all cutoffs.
+    """
+    rows, levels = [], []
+    problems = dict.fromkeys((score.horizon, score.target) for score in scores)
+    for horizon, target in problems:
+        some = [score for score in scores if (score.horizon, score.target) == (horizon, target)]
+        by_model: dict[str, dict[pd.Timestamp, Scored]] = {}
+        for score in some:
+            by_model.setdefault(score.model, {})[score.cutoff] = score
+        for model, at in by_model.items():
+            levels.append({"horizon": horizon, "target": target, "model": model, **_level(list(at.values()), interval)})
+        base = by_model.pop(baseline, {})
+        for model, at in by_model.items():
+            pairs = [(at[cutoff], base[cutoff]) for cutoff in at if cutoff in base]
+            if pairs:
+                found = _differences(pairs, interval, seed)
+                rows += [{"horizon": horizon, "target": target, "model": model, **row} for row in found]
+    table = pd.DataFrame(rows, columns=["horizon", "target", "model", *_COLUMNS])
+    level = pd.DataFrame(levels)
+    return Comparison(baseline, table, level, interval, _verdict(baseline, table, level, interval, scores))
+
+
+_COLUMNS = ("metric", "value", "baseline_value", "difference", "lower", "upper", "verdict")
+
+
+def _differences(pairs: list[tuple[Scored, Scored]], interval: float, seed: int) -> list[dict[str, object]]:
+    """Two models at the cutoffs at which both predicted: one row per metric that both have."""
+    codes, customers = pd.factorize(np.concatenate([one.frame.index.to_numpy(object) for one, _ in pairs]))
+    parts = np.split(codes, np.cumsum([len(one.frame) for one, _ in pairs])[:-1])
+    found = []
+    for metric in _DECIDING[pairs[0][0].target]:
+        if isinstance(metric, Gini):
+            values = _ranked(pairs, metric, parts, len(customers), seed)
+        else:
+            scores = [(one.scores(metric), other.scores(metric)) for one, other in pairs]
+            both = [(one, other) for one, other in scores if one is not None and other is not None]
+            if len(both) < len(pairs):
+                continue
+            values = _averaged(both, codes, len(customers), isinstance(metric, SquaredError), seed)
+        (value, other), drawn = values[0], values[1:]
+        with np.errstate(invalid="ignore"):
+            difference = value - other
+            lower, upper = (end.item() for end in summarise((drawn[:, 0] - drawn[:, 1])[:, None], interval))
+        if math.isnan(difference) or not math.isfinite(value + other):
+            # An infinite score is worse than any other, whatever customers are drawn.
+            lower = upper = difference
+        lower_is_better = metric.better == "lower"
+        found.append(
+            {
+                "metric": metric.name,
+                "value": value,
+                "baseline_value": other,
+                "difference": difference,
+                "lower": lower,
+                "upper": upper,
+                "verdict": _word(lower, upper, lower_is_better),
+            }
+        )
+    return found
+
+
+def _word(lower: float, upper: float, lower_is_better: bool) -> str:
+    if upper < 0:
+        return "better" if lower_is_better else "worse"
+    if lower > 0:
+        return "worse" if lower_is_better else "better"
+    return SAME
+
+
+def _resamples(customers: int, number: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """How often each customer is drawn, (R, C), block after block: the same for every metric and pair of models."""
+    rng = generator(seed, "bootstrap")
+    for part in blocks(np.full(number, customers)):
+        drawn = rng.integers(customers, size=(part.stop - part.start, customers))
+        yield np.stack([np.bincount(row, minlength=customers) for row in drawn]).astype(float)
+
+
+def _averaged(
+    scores: list[tuple[NDArray, NDArray]], codes: NDArray, customers: int, root: bool, seed: int
+) -> NDArray[np.float64]:
+    """Mean scores of both models, (1 + R, 2): of the customers as they are, then of each resample."""
+    one, other = (np.concatenate(parts) for parts in zip(*scores, strict=True))
+    known = ~np.isnan(one) & ~np.isnan(other)
+    columns = np.stack([np.where(known, one, 0.0), np.where(known, other, 0.0), known.astype(float)])
+    sums = np.stack([np.bincount(codes, column, customers) for column in columns], axis=1)
+    with np.errstate(invalid="ignore"):  # infinite times zero
+        drawn: list[NDArray] = [weights @ sums for weights in _resamples(customers, _RESAMPLES, seed)]
+        total = np.concatenate([sums.sum(axis=0, keepdims=True), *drawn])
+        means = total[:, :2] / total[:, 2:]
+    return np.sqrt(means) if root else means
+
+
+def _ranked(
+    pairs: list[tuple[Scored, Scored]], metric: Gini, parts: list[NDArray], customers: int, seed: int
+) -> NDArray[np.float64]:
+    """The metric of both models, the mean over cutoffs: of the customers as they are, then of each resample."""
+    fed = [[score.columns(metric) or [] for score in pair] for pair in pairs]  # every model has a mean
+
+    def values(weights: NDArray) -> list[float]:
+        return [
+            float(np.mean([metric(*at[i], weights=weights[part]) for at, part in zip(fed, parts, strict=True)]))
+            for i in (0, 1)
+        ]
+
+    drawn = [values(np.ones(customers))]
+    for block in _resamples(customers, _RANKED, seed):
+        drawn += [values(weights) for weights in block]
+    return np.array(drawn)
+
+
+def _level(scores: list[Scored], interval: float) -> dict[str, float]:
+    """Relative error of the total over all cutoffs, and how it differs between them."""
+    actual = np.array([score.totals["actual"].iloc[-1] for score in scores])
+    predicted = np.array([score.totals["predicted"].iloc[-1] for score in scores])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bias, each = predicted.sum() / actual.sum() - 1, predicted / actual - 1
+    number = apart([score.cutoff for score in scores], scores[0].days)
+    found = {"bias": bias, "lowest": each.min(), "highest": each.max(), "cutoffs": len(each), "apart": number}
+    reach = math.nan
+    if number >= WINDOWS:
+        reach = stats.t.ppf((1 + interval) / 2, number - 1) * each.std(ddof=1) / math.sqrt(number)
+    return found | {"lower": each.mean() - reach, "upper": each.mean() + reach}
+
+
+def _verdict(baseline: str, table: pd.DataFrame, level: pd.DataFrame, interval: float, scores: Sequence[Scored]) -> str:
+    """The comparison in words."""
+    cutoffs = sorted({score.cutoff for score in scores})
+    customers = len(set().union(*(score.frame.index for score in scores)))
+    days = f"{cutoffs[0]:%Y-%m-%d}" + (f" to {cutoffs[-1]:%Y-%m-%d}" if len(cutoffs) > 1 else "")
+    lines = [f"Against {baseline}: {counted(customers, 'customer')}, {counted(len(cutoffs), 'cutoff')} ({days})"]
+    for (horizon, target), levels in level.groupby(["horizon", "target"], sort=False):
+        lines += ["", f"{target}, {horizon} ahead"]
+        width = max(len(model) for model in levels["model"])
+        for _, row in levels.iterrows():
+            model = row["model"]
+            told = _level_told(row)
+            chosen = table[(table["horizon"] == horizon) & (table["target"] == target) & (table["model"] == model)]
+            if model == baseline:
+                lines.append(f"  {model:{width}}  {'baseline':{len(SAME)}}  {told}")
+                continue
+            lines.append(f"  {model:{width}}  {_overall(chosen['verdict']):{len(SAME)}}  {told}")
+            details = "; ".join(
+                f"{metric['metric']} {metric['value']:.4g} against {metric['baseline_value']:.4g}"
+                + (f" ({SAME})" if metric["verdict"] == SAME else "")
+                for _, metric in chosen.iterrows()
+            )
+            lines.append(f"  {'':{width}}  {'':{len(SAME)}}  {details}")
+    number = int(level["apart"].max())
+    lines += ["", _WHAT.format(interval=interval, resamples=_RESAMPLES)]
+    if number < WINDOWS:
+        lines.append(_NO_LEVEL.format(windows=counted(number, "window")))
+    return "\n".join(lines)
+
+
+def _level_told(row: pd.Series) -> str:
+    told = f"total {row['bias']:+.0%}"
+    if not math.isnan(row["lower"]):
+        return f"{told} (interval {row['lower']:+.0%} to {row['upper']:+.0%})"
+    return told if row["cutoffs"] == 1 else f"{told} ({row['lowest']:+.0%} to {row['highest']:+.0%} over the cutoffs)"
+
+
+def _overall(verdicts: pd.Series) -> str:
+    """One word for all metrics."""
+    said = set(verdicts) - {SAME}
+    if not said:
+        return SAME
+    return said.pop() if len(said) == 1 else "mixed"
