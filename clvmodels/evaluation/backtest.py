@@ -199,14 +199,12 @@ class Backtest:
         Parameters
         ----------
         kind : {"tracking", "cumulative", "calibration", "frequency", "pit", "lift", "differences"}
-            Transactions by week, or their running sum; predicted against actual by decile; by frequency before the
-            cutoff; randomised PIT; lift; differences from the baseline.
+            Transactions by week of one model, or their running sum; predicted against actual by decile; by frequency
+            before the cutoff; randomised PIT; lift; differences from the baseline.
         target : str, optional
             Default: "transactions", of contracts "retained"; of the lift "revenue", if it is known.
-        model : str, optional
-            Of the tracking: all, if not given.
-        cutoff : date, optional
-            Of several cutoffs the last is shown, of several horizons the first.
+        model, cutoff : optional
+            As in `tracking`; of several cutoffs the last is shown, of several horizons the first.
         baseline : str, optional
             As in `compare`.
         """
@@ -215,22 +213,19 @@ class Backtest:
         check_kind(kind, *PLOTS)
         target = target or self._target()
         if kind in ("tracking", "cumulative"):
-            at = self._cutoff(cutoff)
-            fitted = dict.fromkeys(one.model for one in self.scores if (one.target, one.cutoff) == ("transactions", at))
-            chosen = fitted if model is None and fitted else [model]
-            weeks = pd.concat([self.tracking(name, cutoff).assign(model=name) for name in chosen], ignore_index=True)
-            tracking = plots.tracking if kind == "tracking" else plots.tracking_cumulative
-            return tracking(weeks, interval=self.interval, models=self.models, ax=ax)
+            draw = plots.tracking if kind == "tracking" else plots.tracking_cumulative
+            return draw(self.tracking(model, cutoff), ax=ax)
         if kind == "pit":
-            return plots.pit(self.pit(target), models=self.models, ax=ax)
+            return plots.pit(self.pit(target), ax=ax)
         if kind == "lift":
-            return plots.lift(self.lift(target), models=self.models, ax=ax)
+            return plots.lift(self.lift(target), ax=ax)
         if kind == "differences":
             return self.compare(baseline).plot(ax=ax)
-        by: groups.GroupBy = "decile" if kind == "calibration" else "frequency"
-        table = pd.concat([groups.grouped(score, by) for score in self._one(target)], ignore_index=True)
+        tables = [
+            groups.grouped(score, "decile" if kind == "calibration" else "frequency") for score in self._one(target)
+        ]
         draw = plots.calibration if kind == "calibration" else plots.by_frequency
-        return draw(table, models=self.models, ax=ax)
+        return draw(pd.concat(tables, ignore_index=True), ax=ax)
 
     def _target(self) -> str:
         present = {score.target for score in self.scores}

@@ -79,9 +79,7 @@ class Comparison:
         """Forest plot of the differences."""
         from clvmodels.plots.evaluation import differences
 
-        better = {metric.name: metric.better for metrics in _DECIDING.values() for metric in metrics}
-        table = self.table.assign(better=self.table["metric"].map(better))
-        return differences(table, baseline=self.baseline, models=self.level["model"], ax=ax)
+        return differences(self.table, ax=ax)
 
     def __repr__(self) -> str:
         return self.verdict

@@ -201,14 +201,14 @@ def differences(
     """Forest plot: by how much each model is better than a baseline, with the interval of the difference.
 
     Losses are in per cent of the baseline's, and what is better if higher, as a Gini, in hundredths; all point to the
-    right where the model is better. Points are hollow where the interval holds 0; where a difference is not finite,
-    words stand in its place.
+    right where the model is better. Points are hollow where the verdict is "not distinguishable"; where a difference
+    is not finite, words stand in its place.
 
     Parameters
     ----------
     frame : DataFrame
         `target`, `model`, `metric`, `better` ("lower" or "higher"), `baseline_value`, `difference` (model less
-        baseline), `lower`, `upper`; and `horizon`, where there are several.
+        baseline), `lower`, `upper`, `verdict`; and `horizon`, where there are several.
     baseline : str
         Its name.
     models, ax : optional
@@ -234,7 +234,7 @@ def differences(
         middle, *ends = (sign * some[name] for name in ("difference", "lower", "upper"))
         left, right = np.minimum(*ends), np.maximum(*ends)
         finite = np.isfinite(middle) & np.isfinite(left) & np.isfinite(right)
-        unclear = (left <= 0) & (right >= 0)
+        unclear = some["verdict"] == "not distinguishable"
         colour = style["color"]
         ax.hlines(y[finite], left[finite], right[finite], color=colour, linewidth=2)
         for hollow in (False, True):
