@@ -198,7 +198,7 @@ def differences(frame: pd.DataFrame, *, baseline: str = "the baseline", ax: Axes
     ----------
     frame : DataFrame
         `target`, `model`, `metric`, `better` ("lower" or "higher"), `baseline_value`, `difference` (model less
-        baseline), `lower`, `upper`; and `horizon`, where there are several.
+        baseline), `lower`, `upper`, `verdict`; and `horizon`, where there are several.
     baseline : str
         Its name.
     ax : Axes, optional
@@ -224,7 +224,7 @@ def differences(frame: pd.DataFrame, *, baseline: str = "the baseline", ax: Axes
         middle, *ends = (sign * some[name] for name in ("difference", "lower", "upper"))
         left, right = np.minimum(*ends), np.maximum(*ends)
         finite = np.isfinite(middle) & np.isfinite(left) & np.isfinite(right)
-        unclear = (left <= 0) & (right >= 0)
+        unclear = some["verdict"] == "not distinguishable"
         colour = style["color"]
         ax.hlines(y[finite], left[finite], right[finite], color=colour, linewidth=2)
         for hollow in (False, True):

@@ -181,6 +181,7 @@ def pairs():
             "difference": [-0.5, 0.3, 10.0, 0.1, np.inf],
             "lower": [-0.6, 0.2, -5.0, -0.1, np.nan],
             "upper": [-0.4, 0.4, 25.0, 0.3, np.nan],
+            "verdict": ["better", "better", "not distinguishable", "not distinguishable", "worse"],
         }
     )
 
