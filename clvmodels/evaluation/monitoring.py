@@ -353,8 +353,8 @@ def _verdict(totals: pd.DataFrame, level: float, share: float, of: str, split: A
     if len(far):
         reasons.append(
             f"{when} {' and '.join(told[name] for name in far)}. A right model is so far off in at "
-            f"most {totals.loc[far, 'tail'].min():.1%} of such times, and what is rarer than {level:.1%} is taken for more "
-            "than chance. If customers have changed, a new fit learns it; a shock or a season it would take for "
+            f"most {totals.loc[far, 'tail'].min():.1%} of such times, and what is rarer than {level:.1%} is taken for "
+            "more than chance. If customers have changed, a new fit learns it; a shock or a season it would take for "
             "lasting, and a model that is off will miss again: a backtest shows how far it was off before."
         )
     if share > MOSTLY_NEW:
