@@ -216,19 +216,20 @@ class Backtest:
 
         check_kind(kind, *PLOTS)
         target = target or self._target()
+        shown: dict[str, Any] = {"models": self.models, "ax": ax}
         if kind == "tracking":
-            return plots.tracking(self.tracking(models, cutoff), interval=self.interval, ax=ax)
+            return plots.tracking(self.tracking(models, cutoff), interval=self.interval, **shown)
         if kind == "cumulative":
-            return plots.tracking_cumulative(self.tracking(models, cutoff), interval=self.interval, ax=ax)
+            return plots.tracking_cumulative(self.tracking(models, cutoff), interval=self.interval, **shown)
         if kind == "pit":
-            return plots.pit(self.pit(target), ax=ax)
+            return plots.pit(self.pit(target), **shown)
         if kind == "lift":
-            return plots.lift(self.lift(target), ax=ax)
+            return plots.lift(self.lift(target), **shown)
         if kind == "differences":
-            return self.compare(baseline).plot(ax=ax)
+            return self.compare(baseline).plot(**shown)
         by: groups.GroupBy = "decile" if kind == "calibration" else "frequency"
         frame = pd.concat([groups.grouped(score, by) for score in self._one(target)], ignore_index=True)
-        return plots.calibration(frame, ax=ax) if kind == "calibration" else plots.by_frequency(frame, ax=ax)
+        return plots.calibration(frame, **shown) if kind == "calibration" else plots.by_frequency(frame, **shown)
 
     def _target(self) -> str:
         present = {score.target for score in self.scores}
