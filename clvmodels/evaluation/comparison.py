@@ -161,7 +161,8 @@ def _both_known(one: Scored, other: Scored) -> NDArray[np.bool_]:
 
 def _is_noise(value: float, other: float) -> bool:
     """Whether two fits of one model may differ by as much, by their draws and by where the search for them ended."""
-    return value == other or abs(value - other) <= _NOISE * max(abs(value), abs(other))
+    largest = max(abs(value), abs(other))
+    return value == other or (math.isfinite(largest) and abs(value - other) <= _NOISE * largest)
 
 
 def _word(lower: float, upper: float, lower_is_better: bool) -> str:
