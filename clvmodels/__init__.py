@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from clvmodels.evaluation.comparators import OwnRate as OwnRate
     from clvmodels.evaluation.comparators import PredictZero as PredictZero
     from clvmodels.evaluation.comparators import RepeatLastPeriod as RepeatLastPeriod
+    from clvmodels.evaluation.monitoring import Check as Check
+    from clvmodels.evaluation.monitoring import check as check
     from clvmodels.evaluation.peer_lifetimes import LifetimesCLV as LifetimesCLV
     from clvmodels.evaluation.regression import RegressionCLV as RegressionCLV
     from clvmodels.models.spend.gamma_gamma import GammaGamma as GammaGamma
@@ -84,6 +86,8 @@ _HOME = {
     "OwnRate": "clvmodels.evaluation.comparators",
     "RegressionCLV": "clvmodels.evaluation.regression",
     "LifetimesCLV": "clvmodels.evaluation.peer_lifetimes",
+    "Check": "clvmodels.evaluation.monitoring",
+    "check": "clvmodels.evaluation.monitoring",
     "AssumptionWarning": "clvmodels.errors",
     "ConvergenceWarning": "clvmodels.errors",
     "DataError": "clvmodels.errors",

@@ -43,7 +43,7 @@ _WHAT = (
     "with all cutoffs of theirs. They cover which customers were sampled, not shocks of the market that hit everybody."
 )
 _NO_LEVEL = (
-    "The level (total) has no interval: {windows} that do not overlap say too little of how the market moves; shown\n"
+    "The level (total) has no interval: {windows} without overlap tell too little of how the market moves; shown\n"
     "is its range over the cutoffs."
 )
 
@@ -101,6 +101,7 @@ def compared(scores: Sequence[Scored], baseline: str, interval: float, seed: int
         base = by_model.pop(baseline, {})
         for model, at in by_model.items():
             pairs = [(at[cutoff], base[cutoff]) for cutoff in at if cutoff in base]
+            pairs = [pair for pair in pairs if _both_known(*pair).any()]
             if pairs:
                 found = _differences(pairs, interval, seed)
                 rows += [{"horizon": horizon, "target": target, "model": model, **row} for row in found]
@@ -148,6 +149,12 @@ def _differences(pairs: list[tuple[Scored, Scored]], interval: float, seed: int)
     return found
 
 
+def _both_known(one: Scored, other: Scored) -> NDArray[np.bool_]:
+    """The customers of whom it is known what happened, and both models said something."""
+    columns = (one.frame["actual"], one.frame["mean"], other.frame["mean"])
+    return ~np.isnan(np.stack([column.to_numpy() for column in columns])).any(axis=0)
+
+
 def _word(lower: float, upper: float, lower_is_better: bool) -> str:
     if upper < 0:
         return "better" if lower_is_better else "worse"
@@ -183,18 +190,17 @@ def _ranked(
     pairs: list[tuple[Scored, Scored]], metric: Gini, parts: list[NDArray], customers: int, seed: int
 ) -> NDArray[np.float64]:
     """The metric of both models, the mean over cutoffs: of the customers as they are, then of each resample."""
-    fed = [[score.columns(metric) or [] for score in pair] for pair in pairs]  # every model has a mean
+    fed = []
+    for pair, part in zip(pairs, parts, strict=True):
+        known = _both_known(*pair)
+        actual, *means = (pair[0].frame["actual"], *(score.frame["mean"] for score in pair))
+        fed.append((part[known], actual.to_numpy()[known], [mean.to_numpy()[known] for mean in means]))
 
-    def values(weights: NDArray) -> list[float]:
-        return [
-            float(np.mean([metric(*at[i], weights=weights[part]) for at, part in zip(fed, parts, strict=True)]))
-            for i in (0, 1)
-        ]
+    def values(weights: NDArray) -> NDArray[np.float64]:
+        each = [[metric.value(weights[:, part], actual, mean) for mean in means] for part, actual, means in fed]
+        return np.asarray(np.mean(each, axis=0).T)
 
-    drawn = [values(np.ones(customers))]
-    for block in _resamples(customers, _RANKED, seed):
-        drawn += [values(weights) for weights in block]
-    return np.array(drawn)
+    return np.concatenate([values(np.ones((1, customers))), *map(values, _resamples(customers, _RANKED, seed))])
 
 
 def _level(scores: list[Scored], interval: float) -> dict[str, float]:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from scipy import sparse, special
 
 from clvmodels.draws import blocks, check_interval
 from clvmodels.errors import DataError, counted, examples
@@ -503,14 +503,13 @@ class Gini(Metric):
     name = "gini"
     targets = ("transactions", "revenue", "retained")
 
-    def value(self, weights: Array, actual: Array, predicted: Array) -> float:
-        """Ratio of the covariances with the ranks."""
+    def value(self, weights: Array, actual: Array, predicted: Array) -> Any:
+        """Ratio of the covariances with the ranks; of several sets of weights (..., N) that of each, (...)."""
         if np.ptp(actual) == 0:
-            return math.nan
+            return np.full(weights.shape[:-1], math.nan)[()]
         if np.ptp(predicted) == 0:
-            return 0.0
-        weighted = weights * (actual - np.average(actual, weights=weights))
-        return float(weighted @ _ranks(predicted, weights) / (weighted @ _ranks(actual, weights)))
+            return np.zeros(weights.shape[:-1])[()]
+        return _with_ranks(actual, predicted, weights) / _with_ranks(actual, actual, weights)
 
 
 @dataclass(frozen=True)
@@ -740,6 +739,15 @@ def _ranks(values: Array, weights: Array) -> Array:
     _, place = np.unique(values, return_inverse=True)
     at = np.bincount(place, weights)
     return np.asarray((np.cumsum(at) - at / 2)[place])
+
+
+def _with_ranks(values: Array, by: Array, weights: Array) -> Any:
+    """Covariance, but for a factor, of values with the ranks of others, under weights (..., N)."""
+    _, place = np.unique(by, return_inverse=True)
+    members = sparse.csr_array((np.ones(len(place)), (np.arange(len(place)), place)))
+    at, held = weights @ members, (weights * values) @ members
+    mean = np.asarray(weights @ values / weights.sum(axis=-1))[..., None]
+    return ((held - mean * at) * (np.cumsum(at, axis=-1) - at / 2)).sum(axis=-1)
 
 
 def _not_negative(name: str, actual: ArrayLike, predicted: ArrayLike) -> tuple[Array, Array]:

@@ -206,8 +206,10 @@ def scored(model: str, fit: Any, window: Window, coverage: float, seed: int) -> 
     """What a fit says of the customers of a window, and of those acquired within it, beside what happened."""
     split = window.split
     calibration, holdout = split.calibration, split.holdout
-    asked = {"horizon": window.length, **accepted(fit.predict, interval=coverage, seed=seed)}
-    table = fit.predict(calibration, **asked)
+    drawn = hasattr(fit, "outcome_draws")
+    # The draws tell the intervals, too: they need not be asked for.
+    asked = accepted(fit.predict, interval=None if drawn else coverage, seed=seed)
+    table = fit.predict(calibration, horizon=window.length, **asked)
     place = _places(model, table, holdout)
     targets = [name for name in TARGETS if name in holdout.columns and MEAN_OF[name] in table.columns]
     if not targets:
@@ -240,7 +242,7 @@ def scored(model: str, fit: Any, window: Window, coverage: float, seed: int) -> 
     if "retained" in targets:
         found["retained"]["probability"] = found["retained"]["mean"]
     sums: dict[str, NDArray] = {}
-    if hasattr(fit, "outcome_draws"):
+    if drawn:
         sums = _meet(fit, calibration, window, coverage, seed, found, place, len(table), members)
     for name in targets:
         frame = found[name]
@@ -252,6 +254,8 @@ def scored(model: str, fit: Any, window: Window, coverage: float, seed: int) -> 
                 DataWarning,
                 stacklevel=2,
             )
+        if unknown.all():
+            continue
         totals = pd.DataFrame(
             {
                 "actual": members @ np.where(unknown, 0.0, frame["actual"]),
