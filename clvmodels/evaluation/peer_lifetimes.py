@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -165,7 +166,7 @@ def _quietly() -> Iterator[None]:
         np.errstate(all="ignore"),
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        warnings.simplefilter("ignore")
+        warnings.filterwarnings("ignore", module=rf"(lifetimes|autograd)\b|{re.escape(__name__)}")
         with pd.option_context(option, pd.get_option(option)):
             yield
 
