@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SAME = "not distinguishable"
 WINDOWS = 8  # so many that do not overlap, and the spread over them tells how sure the level is
 _RESAMPLES = 1000
+_NOISE = 0.005  # of a score: on CDNOW those of one model with other seeds and 1,000 draws differ by up to 0.4 %
 _RANKED = 200  # resamples of what is no average
 _DECIDING = {
     "transactions": (SquaredError(), PoissonDeviance(), CRPS(), Gini()),
@@ -40,7 +41,8 @@ _DECIDING = {
 }
 _WHAT = (
     "Differences are judged by {interval:.0%} intervals over {resamples:,} bootstrap samples of the customers, each\n"
-    "with all cutoffs of theirs. They cover which customers were sampled, not shocks of the market that hit everybody."
+    "with all cutoffs of theirs. They cover which customers were sampled, not shocks of the market that hit everybody.\n"
+    "A difference below {noise:.1%} is never told from the noise of draws."
 )
 _NO_LEVEL = (
     "The level (total) has no interval: {windows} without overlap tell too little of how the market moves; shown\n"
@@ -143,7 +145,7 @@ def _differences(pairs: list[tuple[Scored, Scored]], interval: float, seed: int)
                 "difference": difference,
                 "lower": lower,
                 "upper": upper,
-                "verdict": _word(lower, upper, lower_is_better),
+                "verdict": SAME if _is_noise(value, other) else _word(lower, upper, lower_is_better),
             }
         )
     return found
@@ -153,6 +155,11 @@ def _both_known(one: Scored, other: Scored) -> NDArray[np.bool_]:
     """The customers of whom it is known what happened, and both models said something."""
     columns = (one.frame["actual"], one.frame["mean"], other.frame["mean"])
     return ~np.isnan(np.stack([column.to_numpy() for column in columns])).any(axis=0)
+
+
+def _is_noise(value: float, other: float) -> bool:
+    """Whether two fits of one model may differ by as much, by their draws and by where the search for them ended."""
+    return value == other or abs(value - other) <= _NOISE * max(abs(value), abs(other))
 
 
 def _word(lower: float, upper: float, lower_is_better: bool) -> str:
@@ -241,7 +248,7 @@ def _verdict(baseline: str, table: pd.DataFrame, level: pd.DataFrame, interval: 
             )
             lines.append(f"  {'':{width}}  {'':{len(SAME)}}  {details}")
     number = int(level["apart"].max())
-    lines += ["", _WHAT.format(interval=interval, resamples=_RESAMPLES)]
+    lines += ["", _WHAT.format(interval=interval, resamples=_RESAMPLES, noise=_NOISE)]
     if number < WINDOWS:
         lines.append(_NO_LEVEL.format(windows=counted(number, "window")))
     return "\n".join(lines)

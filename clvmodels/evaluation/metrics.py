@@ -86,7 +86,7 @@ class Metric(ABC):
             lengths = ", ".join(str(values.shape[-1]) for values in arrays)
             raise ValueError(f"{self.name} needs arrays of the same customers; got lengths {lengths}")
         missing = sum(np.isnan(values).any(axis=0) if values.ndim > 1 else np.isnan(values) for values in arrays)
-        _refuse(self.name, np.asarray(missing), "numbers: outcome or prediction is missing")
+        _refuse(self.name, np.asarray(missing), "an outcome and a prediction that are numbers")
         counts = np.ones(len(arrays[0]))
         if weights is not None:
             counts = np.asarray(weights, float)
@@ -753,7 +753,7 @@ def _with_ranks(values: Array, by: Array, weights: Array) -> Any:
 def _not_negative(name: str, actual: ArrayLike, predicted: ArrayLike) -> tuple[Array, Array]:
     """Outcomes and predictions, refused below 0."""
     y, p = np.asarray(actual, float), np.asarray(predicted, float)
-    _refuse(name, y < 0, "outcomes of 0 or more: below it the deviance is not defined")
+    _refuse(name, y < 0, "outcomes of 0 or more, as it is not defined below")
     _refuse(name, p < 0, "predictions of 0 or more")
     return y, p
 
@@ -770,4 +770,4 @@ def _refuse(name: str, wrong: NDArray, rule: str) -> None:
     """One sentence, if anything is wrong: what is needed, and of how many customers it is not so."""
     number = int(np.count_nonzero(wrong))
     if number:
-        raise DataError(f"{name} needs {rule} of {counted(number, 'customer')}")
+        raise DataError(f"{name} needs {rule}; {counted(number, 'customer')} break{'s' if number == 1 else ''} this")
