@@ -514,7 +514,8 @@ class Subscriptions:
         }
         return self._table(
             active,
-            {name: None if column is None else np.where(unknown, np.nan, column) for name, column in columns.items()},
+            {name: None if column is None else np.where(unknown, np.nan, column) for name, column in columns.items()}
+            | {"observed": days / time.unit_days(unit)},
         )
 
     def _table(self, contracts: Contracts, columns: dict[str, NDArray[Any] | None]) -> pd.DataFrame:

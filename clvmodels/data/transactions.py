@@ -324,12 +324,14 @@ class Transactions:
             self._check_lines(reader, found)
             if future := self._future(reader, found):
                 _warn(f"{future}, so nobody knows how far the log was observed; correct it", stacklevel=3)
-        if not found.first <= cut <= found.last:
+        # The log of a summary was observed until the end of observation, whether or not somebody bought on that day.
+        last = found.last if self._known_until is None else self._known_until
+        if not found.first <= cut <= last:
             raise DataError(f"cutoff {cut:%Y-%m-%d} is outside the data, which run from {_period(found)}")
-        if end > found.last:
+        if end > last:
             raise DataError(
                 f"the holdout of {counted(length, 'day')} after {cut:%Y-%m-%d} ends on {end:%Y-%m-%d}, but the log "
-                f"ends on {found.last:%Y-%m-%d}: only {counted((found.last - cut).days, 'day')} of it can be checked"
+                f"ends on {last:%Y-%m-%d}: only {counted((last - cut).days, 'day')} of it can be checked"
             )
         calibration = self._summary(found, unit, cut)
         columns = ["transactions"]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SAME = "not distinguishable"
 WINDOWS = 8  # so many that do not overlap, and the spread over them tells how sure the level is
 _RESAMPLES = 1000
+_NOISE = 0.005  # of a score: on CDNOW those of one model with other seeds and 1,000 draws differ by up to 0.4 %
 _RANKED = 200  # resamples of what is no average
 _DECIDING = {
     "transactions": (SquaredError(), PoissonDeviance(), CRPS(), Gini()),
@@ -40,10 +41,11 @@ _DECIDING = {
 }
 _WHAT = (
     "Differences are judged by {interval:.0%} intervals over {resamples:,} bootstrap samples of the customers, each\n"
-    "with all cutoffs of theirs. They cover which customers were sampled, not shocks of the market that hit everybody."
+    "with all cutoffs of theirs. They cover which customers were sampled, not shocks of the market that hit everybody.\n"
+    "A difference below {noise:.1%} is never told from the noise of draws."
 )
 _NO_LEVEL = (
-    "The level (total) has no interval: {windows} that do not overlap say too little of how the market moves; shown\n"
+    "The level (total) has no interval: {windows} without overlap tell too little of how the market moves; shown\n"
     "is its range over the cutoffs."
 )
 
@@ -101,6 +103,7 @@ def compared(scores: Sequence[Scored], baseline: str, interval: float, seed: int
         base = by_model.pop(baseline, {})
         for model, at in by_model.items():
             pairs = [(at[cutoff], base[cutoff]) for cutoff in at if cutoff in base]
+            pairs = [pair for pair in pairs if _both_known(*pair).any()]
             if pairs:
                 found = _differences(pairs, interval, seed)
                 rows += [{"horizon": horizon, "target": target, "model": model, **row} for row in found]
@@ -142,10 +145,21 @@ def _differences(pairs: list[tuple[Scored, Scored]], interval: float, seed: int)
                 "difference": difference,
                 "lower": lower,
                 "upper": upper,
-                "verdict": _word(lower, upper, lower_is_better),
+                "verdict": SAME if _is_noise(value, other) else _word(lower, upper, lower_is_better),
             }
         )
     return found
+
+
+def _both_known(one: Scored, other: Scored) -> NDArray[np.bool_]:
+    """The customers of whom it is known what happened, and both models said something."""
+    columns = (one.frame["actual"], one.frame["mean"], other.frame["mean"])
+    return ~np.isnan(np.stack([column.to_numpy() for column in columns])).any(axis=0)
+
+
+def _is_noise(value: float, other: float) -> bool:
+    """Whether two fits of one model may differ by as much, by their draws and by where the search for them ended."""
+    return value == other or abs(value - other) <= _NOISE * max(abs(value), abs(other))
 
 
 def _word(lower: float, upper: float, lower_is_better: bool) -> str:
@@ -183,18 +197,17 @@ def _ranked(
     pairs: list[tuple[Scored, Scored]], metric: Gini, parts: list[NDArray], customers: int, seed: int
 ) -> NDArray[np.float64]:
     """The metric of both models, the mean over cutoffs: of the customers as they are, then of each resample."""
-    fed = [[score.columns(metric) or [] for score in pair] for pair in pairs]  # every model has a mean
+    fed = []
+    for pair, part in zip(pairs, parts, strict=True):
+        known = _both_known(*pair)
+        actual, *means = (pair[0].frame["actual"], *(score.frame["mean"] for score in pair))
+        fed.append((part[known], actual.to_numpy()[known], [mean.to_numpy()[known] for mean in means]))
 
-    def values(weights: NDArray) -> list[float]:
-        return [
-            float(np.mean([metric(*at[i], weights=weights[part]) for at, part in zip(fed, parts, strict=True)]))
-            for i in (0, 1)
-        ]
+    def values(weights: NDArray) -> NDArray[np.float64]:
+        each = [[metric.value(weights[:, part], actual, mean) for mean in means] for part, actual, means in fed]
+        return np.asarray(np.mean(each, axis=0).T)
 
-    drawn = [values(np.ones(customers))]
-    for block in _resamples(customers, _RANKED, seed):
-        drawn += [values(weights) for weights in block]
-    return np.array(drawn)
+    return np.concatenate([values(np.ones((1, customers))), *map(values, _resamples(customers, _RANKED, seed))])
 
 
 def _level(scores: list[Scored], interval: float) -> dict[str, float]:
@@ -235,7 +248,7 @@ def _verdict(baseline: str, table: pd.DataFrame, level: pd.DataFrame, interval: 
             )
             lines.append(f"  {'':{width}}  {'':{len(SAME)}}  {details}")
     number = int(level["apart"].max())
-    lines += ["", _WHAT.format(interval=interval, resamples=_RESAMPLES)]
+    lines += ["", _WHAT.format(interval=interval, resamples=_RESAMPLES, noise=_NOISE)]
     if number < WINDOWS:
         lines.append(_NO_LEVEL.format(windows=counted(number, "window")))
     return "\n".join(lines)

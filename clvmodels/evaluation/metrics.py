@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from scipy import sparse, special
 
 from clvmodels.draws import blocks, check_interval
 from clvmodels.errors import DataError, counted, examples
@@ -86,7 +86,7 @@ class Metric(ABC):
             lengths = ", ".join(str(values.shape[-1]) for values in arrays)
             raise ValueError(f"{self.name} needs arrays of the same customers; got lengths {lengths}")
         missing = sum(np.isnan(values).any(axis=0) if values.ndim > 1 else np.isnan(values) for values in arrays)
-        _refuse(self.name, np.asarray(missing), "numbers: outcome or prediction is missing")
+        _refuse(self.name, np.asarray(missing), "an outcome and a prediction that are numbers")
         counts = np.ones(len(arrays[0]))
         if weights is not None:
             counts = np.asarray(weights, float)
@@ -503,14 +503,13 @@ class Gini(Metric):
     name = "gini"
     targets = ("transactions", "revenue", "retained")
 
-    def value(self, weights: Array, actual: Array, predicted: Array) -> float:
-        """Ratio of the covariances with the ranks."""
+    def value(self, weights: Array, actual: Array, predicted: Array) -> Any:
+        """Ratio of the covariances with the ranks; of several sets of weights (..., N) that of each, (...)."""
         if np.ptp(actual) == 0:
-            return math.nan
+            return np.full(weights.shape[:-1], math.nan)[()]
         if np.ptp(predicted) == 0:
-            return 0.0
-        weighted = weights * (actual - np.average(actual, weights=weights))
-        return float(weighted @ _ranks(predicted, weights) / (weighted @ _ranks(actual, weights)))
+            return np.zeros(weights.shape[:-1])[()]
+        return _with_ranks(actual, predicted, weights) / _with_ranks(actual, actual, weights)
 
 
 @dataclass(frozen=True)
@@ -742,10 +741,19 @@ def _ranks(values: Array, weights: Array) -> Array:
     return np.asarray((np.cumsum(at) - at / 2)[place])
 
 
+def _with_ranks(values: Array, by: Array, weights: Array) -> Any:
+    """Covariance, but for a factor, of values with the ranks of others, under weights (..., N)."""
+    _, place = np.unique(by, return_inverse=True)
+    members = sparse.csr_array((np.ones(len(place)), (np.arange(len(place)), place)))
+    at, held = weights @ members, (weights * values) @ members
+    mean = np.asarray(weights @ values / weights.sum(axis=-1))[..., None]
+    return ((held - mean * at) * (np.cumsum(at, axis=-1) - at / 2)).sum(axis=-1)
+
+
 def _not_negative(name: str, actual: ArrayLike, predicted: ArrayLike) -> tuple[Array, Array]:
     """Outcomes and predictions, refused below 0."""
     y, p = np.asarray(actual, float), np.asarray(predicted, float)
-    _refuse(name, y < 0, "outcomes of 0 or more: below it the deviance is not defined")
+    _refuse(name, y < 0, "outcomes of 0 or more, as it is not defined below")
     _refuse(name, p < 0, "predictions of 0 or more")
     return y, p
 
@@ -762,4 +770,4 @@ def _refuse(name: str, wrong: NDArray, rule: str) -> None:
     """One sentence, if anything is wrong: what is needed, and of how many customers it is not so."""
     number = int(np.count_nonzero(wrong))
     if number:
-        raise DataError(f"{name} needs {rule} of {counted(number, 'customer')}")
+        raise DataError(f"{name} needs {rule}; {counted(number, 'customer')} break{'s' if number == 1 else ''} this")

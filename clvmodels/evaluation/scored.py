@@ -6,6 +6,7 @@ with draws x customers.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import warnings
@@ -22,6 +23,7 @@ from clvmodels.data.customers import ALL
 from clvmodels.data.durations import Durations
 from clvmodels.draws import summarise
 from clvmodels.errors import DataError, DataWarning, counted, examples
+from clvmodels.evaluation.comparators import RepeatLastPeriod
 from clvmodels.evaluation.metrics import (
     CRPS,
     METRICS,
@@ -206,8 +208,10 @@ def scored(model: str, fit: Any, window: Window, coverage: float, seed: int) -> 
     """What a fit says of the customers of a window, and of those acquired within it, beside what happened."""
     split = window.split
     calibration, holdout = split.calibration, split.holdout
-    asked = {"horizon": window.length, **accepted(fit.predict, interval=coverage, seed=seed)}
-    table = fit.predict(calibration, **asked)
+    drawn = hasattr(fit, "outcome_draws")
+    # The draws tell the intervals, too: they need not be asked for.
+    asked = accepted(fit.predict, interval=None if drawn else coverage, seed=seed)
+    table = fit.predict(calibration, horizon=window.length, **asked)
     place = _places(model, table, holdout)
     targets = [name for name in TARGETS if name in holdout.columns and MEAN_OF[name] in table.columns]
     if not targets:
@@ -240,7 +244,10 @@ def scored(model: str, fit: Any, window: Window, coverage: float, seed: int) -> 
     if "retained" in targets:
         found["retained"]["probability"] = found["retained"]["mean"]
     sums: dict[str, NDArray] = {}
-    if hasattr(fit, "outcome_draws"):
+    past = _past(window)
+    for name in set(targets) & set(past):
+        found[name]["past"] = past[name]
+    if drawn:
         sums = _meet(fit, calibration, window, coverage, seed, found, place, len(table), members)
     for name in targets:
         frame = found[name]
@@ -252,6 +259,8 @@ def scored(model: str, fit: Any, window: Window, coverage: float, seed: int) -> 
                 DataWarning,
                 stacklevel=2,
             )
+        if unknown.all():
+            continue
         totals = pd.DataFrame(
             {
                 "actual": members @ np.where(unknown, 0.0, frame["actual"]),
@@ -283,6 +292,16 @@ def _places(model: str, table: pd.DataFrame, holdout: pd.DataFrame) -> NDArray[n
         whom = counted(int(unknown.sum()), "customer")
         raise DataError(f"{model} does not predict {whom}: {examples(holdout.index[unknown])}")
     return place
+
+
+def _past(window: Window) -> dict[str, NDArray]:
+    """What would happen again if the last period were repeated, by target; nothing, if the log is too short."""
+    if isinstance(window.customers, Durations):
+        return {}
+    with contextlib.suppress(DataError):
+        repeated = RepeatLastPeriod().fit(window.customers).predict(horizon=window.length)
+        return {name: repeated[MEAN_OF[name]].to_numpy() for name in TARGETS if MEAN_OF[name] in repeated.columns}
+    return {}
 
 
 def _known(window: Window) -> pd.DataFrame:

@@ -97,6 +97,14 @@ def test_the_source_of_a_summary_is_the_log_up_to_its_end():
     assert source.summary().table["frequency"].to_dict() == {"a": 1, "b": 0}
 
 
+def test_the_source_of_a_summary_was_observed_until_its_end_whoever_bought_then():
+    source = log_of(shop()).summary(until="2024-01-14").source
+    split = source.split("2024-01-07", "1 week")
+    assert split.holdout["transactions"].to_dict() == {"a": 1, "b": 0}
+    with pytest.raises(DataError, match="but the log ends on 2024-01-14: only 7 days of it can be checked"):
+        source.split("2024-01-07", "8 days")
+
+
 def test_gaps_are_between_purchase_days_of_one_customer():
     log = log_of(shop())
     assert log.gap_quantile(0) == 7
