@@ -19,7 +19,7 @@ from clvmodels import time
 from clvmodels.data.subscriptions import Subscriptions
 from clvmodels.data.transactions import Day, Split, Transactions
 from clvmodels.draws import check_interval, check_seed, generator, new_seed
-from clvmodels.errors import DataError, counted, examples
+from clvmodels.errors import DataError, DataWarning, counted, examples
 from clvmodels.evaluation import groups, metrics
 from clvmodels.evaluation.comparison import Comparison, compared
 from clvmodels.evaluation.scored import KNOWN, TARGETS, Scored, accepted, scored
@@ -216,20 +216,20 @@ class Backtest:
 
         check_kind(kind, *PLOTS)
         target = target or self._target()
-        shown: dict[str, Any] = {"models": self.models, "ax": ax}
+        given: dict[str, Any] = {"models": self.models, "ax": ax}  # in every picture a model has its own colour
         if kind == "tracking":
-            return plots.tracking(self.tracking(models, cutoff), interval=self.interval, **shown)
+            return plots.tracking(self.tracking(models, cutoff), interval=self.interval, **given)
         if kind == "cumulative":
-            return plots.tracking_cumulative(self.tracking(models, cutoff), interval=self.interval, **shown)
+            return plots.tracking_cumulative(self.tracking(models, cutoff), interval=self.interval, **given)
         if kind == "pit":
-            return plots.pit(self.pit(target), **shown)
+            return plots.pit(self.pit(target), **given)
         if kind == "lift":
-            return plots.lift(self.lift(target), **shown)
+            return plots.lift(self.lift(target), **given)
         if kind == "differences":
-            return self.compare(baseline).plot(**shown)
+            return plots.differences(self.compare(baseline).table, baseline=baseline or self.models[0], **given)
         by: groups.GroupBy = "decile" if kind == "calibration" else "frequency"
         frame = pd.concat([groups.grouped(score, by) for score in self._one(target)], ignore_index=True)
-        return plots.calibration(frame, **shown) if kind == "calibration" else plots.by_frequency(frame, **shown)
+        return plots.calibration(frame, **given) if kind == "calibration" else plots.by_frequency(frame, **given)
 
     def _target(self) -> str:
         present = {score.target for score in self.scores}
@@ -346,7 +346,10 @@ def backtest(
     horizons = [horizon] if isinstance(horizon, str) or not isinstance(horizon, Sequence) else list(horizon)
     if not horizons:
         raise ValueError('horizon must name a length of time at least, such as "39 weeks"')
-    found = windows(data, cutoffs, horizons, by, unit, until=until, since=since)
+    with _listening() as heard:
+        heard.sentences = {}
+        found = windows(data, cutoffs, horizons, by, unit, until=until, since=since)
+        of_data = list(heard.sentences)
     tasks = [(name, model, at) for at in found for name, model in named.items()]
     with _listening() as heard, _bar(len(tasks), progress) as tick:
 
@@ -361,6 +364,13 @@ def backtest(
         else:
             with ThreadPoolExecutor(jobs) as pool:
                 runs = list(pool.map(run, tasks))
+    if of_data:
+        warnings.warn(
+            f"of the data, at one cutoff or another: {'; '.join(of_data[:3])}"
+            + (f"; and {len(of_data) - 3} more: see audit()" if len(of_data) > 3 else ""),
+            DataWarning,
+            stacklevel=2,
+        )
     made = {
         name: pd.DataFrame(
             [(run.model, run.cutoff, sentence) for run in runs for sentence in getattr(run, name)],

@@ -76,11 +76,11 @@ class Comparison:
     interval: float
     verdict: str
 
-    def plot(self, *, models: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
-        """Forest plot of the differences, in the colours of these models in their order."""
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Forest plot of the differences."""
         from clvmodels.plots.evaluation import differences
 
-        return differences(self.table, baseline=self.baseline, models=models or list(self.level["model"]), ax=ax)
+        return differences(self.table, baseline=self.baseline, ax=ax)
 
     def __repr__(self) -> str:
         return self.verdict
@@ -161,7 +161,8 @@ def _both_known(one: Scored, other: Scored) -> NDArray[np.bool_]:
 
 def _is_noise(value: float, other: float) -> bool:
     """Whether two fits of one model may differ by as much, by their draws and by where the search for them ended."""
-    return value == other or abs(value - other) <= _NOISE * max(abs(value), abs(other)) < math.inf
+    largest = max(abs(value), abs(other))
+    return value == other or (math.isfinite(largest) and abs(value - other) <= _NOISE * largest)
 
 
 def _word(lower: float, upper: float, lower_is_better: bool) -> str:

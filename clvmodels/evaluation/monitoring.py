@@ -383,7 +383,8 @@ def _past(fit: MonitoredFit, split: Split | ContractSplit, new_data: Transaction
     if all(_hash(part, split.calibration) == part.data_hash for part in parts):
         return ""
     then, now, log = fit.origin.customers, split.calibration.number, fit.origin.log or {}
-    other = [f"{name}=" for name, option in new_data.options.items() if log.get(name, option) != option]
+    now_read = {name: option for name, option in new_data.options.items() if name != "attributes"}
+    other = [f"{name}=" for name, option in now_read.items() if log.get(name, option) != option]
     how = f"; {' and '.join(other)} is not as it was" if other else ""
     return (
         f"The time until {split.cutoff:%Y-%m-%d} is not what was fitted ({counted(now, 'customer')} now, {then:,} "
