@@ -74,7 +74,7 @@ def tracking_cumulative(
 def calibration(frame: pd.DataFrame, *, models: Iterable[str] = (), ax: Axes | None = None) -> Axes:
     """Actual against predicted mean of groups of customers, such as the deciles of the prediction.
 
-    The scales are those of square roots, on which chance moves a count as much up as down, small or large.
+    The scales of counts and money are those of square roots: chance moves a small count as far as a large one.
 
     Parameters
     ----------
@@ -84,21 +84,29 @@ def calibration(frame: pd.DataFrame, *, models: Iterable[str] = (), ax: Axes | N
     models, ax : optional
         As for `tracking`.
     """
+    from matplotlib.ticker import PercentFormatter
+
     target = _the_only(frame, "target")
     ax = axes(ax, size=(8, 4.6))
     means = _over_cutoffs(frame)
-    top = 1.05 * float(means[["predicted", "actual"]].to_numpy().max(initial=0)) or 1.0
-    ax.plot([0, top], [0, top], color=GUIDE, linewidth=1, linestyle="--", label="as predicted")
+    values = means[["predicted", "actual"]].to_numpy()
+    low, high = float(values.min()), float(values.max())
+    if target == "retained" or low < 0:
+        margin = 0.08 * (high - low) or 0.05
+        low, high = low - margin, high + margin
+    else:
+        low, high = 0.0, 1.05 * high or 1.0
+        ax.set_xscale("function", functions=(_root, np.square))
+        ax.set_yscale("function", functions=(_root, np.square))
+        ax.set(xticks=_root_ticks(high), yticks=_root_ticks(high))
+    ax.plot([low, high], [low, high], color=GUIDE, linewidth=1, linestyle="--", label="as predicted")
     for model, style in _styles(means["model"], models):
         some = means[means["model"] == model].sort_values("predicted")
         ax.plot(some["predicted"], some["actual"], **style, linewidth=0.9, markersize=6, label=model)
-    for scale in (ax.set_xscale, ax.set_yscale):
-        scale("function", functions=(_root, np.square))
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(_root_ticks(top))
-        axis.set_major_formatter("{x:.0%}" if target == "retained" else "{x:,.4g}")
+        axis.set_major_formatter(PercentFormatter(1) if target == "retained" else "{x:,.4g}")
     unit = _UNITS[target]
-    ax.set(xlim=(0, top), ylim=(0, top), xlabel=f"predicted {unit}, mean of each group", ylabel=f"actual {unit}")
+    ax.set(xlim=(low, high), ylim=(low, high), xlabel=f"predicted {unit}, mean of each group", ylabel=f"actual {unit}")
     ax.set_title("Does what was predicted come?")
     return _finished(ax, grid="both")
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
@@ -45,6 +45,7 @@ def by_name(test):
 
 
 @by_name
+@settings(max_examples=40, deadline=None)
 @given(weights=st.lists(st.integers(0, 3), min_size=1, max_size=12), seed=st.integers(0, 999))
 def test_a_weight_is_the_row_that_often(metric, weights, seed):
     fed = data(metric, len(weights), np.random.default_rng(seed))

@@ -105,10 +105,22 @@ def test_calibration_draws_each_group_over_all_cutoffs(groups):
 
 
 def test_calibration_of_nothing_predicted_and_nothing_come_is_a_picture(groups):
-    ax = evaluation.calibration(groups.assign(predicted=0.0, actual=0.0, target="retained"))
+    ax = evaluation.calibration(groups.assign(predicted=0.0, actual=0.0))
     assert ax.get_xlim() == (0, 1)
     ax.figure.canvas.draw()
-    assert "50%" in [text.get_text() for text in ax.get_yticklabels()]
+
+
+def test_calibration_of_shares_shows_where_they_are(groups):
+    ax = evaluation.calibration(groups.assign(predicted=[0.8, 0.9] * 3, actual=0.85, target="retained"))
+    assert ax.get_xlim() == ax.get_ylim() == (pytest.approx(0.792), pytest.approx(0.908))
+    ax.figure.canvas.draw()
+    assert "80.0%" in [text.get_text() for text in ax.get_yticklabels()]
+
+
+def test_calibration_hides_no_loss(groups):
+    # More refunds than purchases: below 0 there are no roots.
+    ax = evaluation.calibration(groups.assign(actual=-1.0, target="revenue"))
+    assert ax.get_ylim()[0] < -1
 
 
 @pytest.mark.parametrize("picture", [evaluation.calibration, evaluation.by_frequency])
