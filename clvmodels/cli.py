@@ -1,4 +1,4 @@
-"""Command line: `clvmodels demo | audit | predict`, a thin layer over `clvmodels.workflow`."""
+"""Command line: `clvmodels demo | audit | predict | check`, a thin layer over `clvmodels.workflow`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from clvmodels.console import (
     Interval,
     Margin,
     Method,
+    Model,
     Output,
     Overwrite,
     Save,
@@ -39,6 +40,7 @@ from clvmodels.console import (
     reporting,
     say,
     show,
+    show_check,
     show_prediction,
     values_by_column,
 )
@@ -76,7 +78,7 @@ def _options(command: Any) -> set[str]:
 app = typer.Typer(
     cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
 )
-for _name in ("demo", "audit", "predict"):
+for _name in ("demo", "audit", "predict", "check"):
     app.command(f"{_name}-contracts", hidden=True)(getattr(contract_cli, _name))
 
 Date = Annotated[str | None, typer.Option(help="Column with the date or time.", metavar="COLUMN")]
@@ -319,6 +321,72 @@ def predict(
     say(f"\nEach customer: {made.file}")
     if made.saved:
         say(f"The fit, for --model: {made.saved}")
+
+
+@app.command()
+def check(
+    model: Model,
+    source: Source,
+    customer: Customer = None,
+    date: Date = None,
+    value: Annotated[list[str] | None, VALUE] = None,
+    until: Until = None,
+    order: Order = None,
+    attribute: Attribute = None,
+    by: By = None,
+    refunds: Refunds = None,
+    acquired: Acquired = None,
+    first_seen_after: FirstSeenAfter = None,
+    date_format: DateFormat = None,
+    timezone: Timezone = None,
+    bad_rows: BadRows = None,
+    where: Where = None,
+    currency: Currency = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
+    part: Part = None,
+    interval: Interval = 0.9,
+    seed: Seed = None,
+) -> None:
+    """Hold what happened since a saved fit against what it expected.
+
+    Exit code 4 says to fit again, 0 that there is no need to.
+
+    Example: clvmodels check june.clv orders.csv
+
+    For contracts: clvmodels check --contracts --help
+    """
+    with reporting() as progress:
+        from clvmodels import workflow
+
+        made = workflow.check(
+            model,
+            source,
+            value=value,
+            attribute=attribute,
+            by=by,
+            until=until,
+            interval=interval,
+            seed=seed,
+            progress=progress,
+            customer=customer,
+            date=date,
+            order=order,
+            refunds=cast(Any, refunds),
+            acquired=acquired,
+            first_seen_after=first_seen_after,
+            date_format=date_format,
+            timezone=timezone,
+            bad_rows=cast(Any, bad_rows),
+            where=values_by_column(where or []),
+            currency=currency or None,
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
+            part=part,
+        )
+    show_check(made)
 
 
 def _show_comparison(comparison: pd.DataFrame, title: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ from clvmodels.errors import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from clvmodels.evaluation.monitoring import Check
     from clvmodels.workflow import Prediction
 
 Source = Annotated[str, typer.Argument(help="CSV or Parquet file; a pattern such as 'logs/*.csv' reads many.")]
@@ -91,11 +93,15 @@ SavedFit = Annotated[
     Path | None,
     typer.Option(help="Saved fit that predicts, instead of a new one; it knows the columns.", dir_okay=False),
 ]
+Model = Annotated[Path, typer.Argument(help="Saved fit; it knows the columns.", dir_okay=False)]
 Save = Annotated[Path | None, typer.Option(help="File to save the new fit in, for --model: .clv.", dir_okay=False)]
 Output = Annotated[Path, typer.Option(help="File to write: .parquet, .csv or .duckdb.", dir_okay=False)]
 Seed = Annotated[int | None, typer.Option(help="Seed of the draws; the file says which was used.", min=0)]
 
 SEGMENTS_SHOWN = 10
+
+# How a command ends that says to fit again.
+REFIT = 4
 
 # An option as the sentences of the package write it, such as `until=` or `method='map'`, but not within a path.
 _NAMES = (
@@ -231,6 +237,36 @@ def _show_segments(total: pd.DataFrame) -> None:
         share, where = others["clv"].sum() / every["clv"], f"fit.total(by={total.index.name!r}) in Python"
         say(f"{counted(len(others), 'smaller segment')} with {share:.1%} of the clv: {where}")
     say("The expected values of the segments add up to those of all customers; the ends of the intervals do not.")
+
+
+def show_check(check: Check) -> None:
+    """The verdict and the table; ends the command with a code of its own where it says to fit again."""
+    say(f"{check.verdict}\n")
+    for note in check.notes:
+        say(f"{note}\n")
+    sizes = check.table["customers"].groupby(level=0, sort=False).first()
+    largest = sizes.iloc[:-1].nlargest(SEGMENTS_SHOWN).index
+    rows = []
+    for segment in [*(name for name in sizes.index[:-1] if name in largest), sizes.index[-1]]:
+        if len(sizes) > 1:
+            rows.append([brief(segment, 24), *[""] * 5])
+        for target, row in check.table.loc[segment].iterrows():
+            own = "" if math.isnan(row["outside"]) else f"{row['outside']:.1%} / {row['outside_expected']:.1%}"
+            ends = f"{row['lower']:,.0f} to {row['upper']:,.0f}"
+            name = f"{'  ' * (len(sizes) > 1)}{target}"
+            rows.append([name, f"{row['actual']:,.0f}", f"{row['expected']:,.0f}", ends, f"{row['tail']:.3f}", own])
+    title = (
+        f"After {check.start:%Y-%m-%d}, until {check.end:%Y-%m-%d}: {counted(sizes.iloc[-1], 'customer')} of the fit"
+    )
+    show(title, ["", "actual", "expected", f"{check.interval:.0%} interval", "tail", "outside"], rows)
+    if hidden := len(sizes) - 1 - len(largest):
+        say(f"{counted(hidden, 'smaller segment')}: clvmodels.check(by={check.table.index.names[0]!r}) in Python")
+    say(
+        "tail: probability of a total at least so far out, on either side; outside: share of the customers whose "
+        "outcome lies outside their own interval / the share expected there"
+    )
+    if check.refit:
+        raise typer.Exit(REFIT)
 
 
 def show(title: str, header: list[str], rows: list[list[str]]) -> None:

@@ -1,4 +1,4 @@
-"""Command line of contracts: `clvmodels demo | audit | predict --contracts`, thin over `contract_workflow`."""
+"""Command line of contracts: `clvmodels demo | audit | predict | check --contracts`, thin over `contract_workflow`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from clvmodels.console import (
     Interval,
     Margin,
     Method,
+    Model,
     Output,
     Overwrite,
     Save,
@@ -35,6 +36,7 @@ from clvmodels.console import (
     reporting,
     say,
     show,
+    show_check,
     show_prediction,
     values_by_column,
 )
@@ -297,6 +299,71 @@ def predict(
     say(f"Model: {made.table.attrs['model']}\n\nEach customer: {made.file}")
     if made.saved:
         say(f"The fit, for --model: {made.saved}")
+
+
+def check(
+    model: Model,
+    source: Source,
+    customer: Customer = None,
+    start: Start = None,
+    end: End = None,
+    renews: Renews = None,
+    inclusive_ends: InclusiveEnds = None,
+    value: Value = None,
+    value_per: ValuePer = None,
+    period: Period = None,
+    grace: Grace = None,
+    returns: Returns = None,
+    until: Until = None,
+    attribute: Attribute = None,
+    by: By = None,
+    date_format: DateFormat = None,
+    timezone: Timezone = None,
+    bad_rows: BadRows = None,
+    where: Where = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
+    interval: Interval = 0.9,
+    seed: Seed = None,
+) -> None:
+    """Hold what became of contracts since a saved fit against what it expected.
+
+    Exit code 4 says to fit again, 0 that there is no need to.
+
+    Example: clvmodels check --contracts june.clv contracts.csv
+    """
+    with reporting() as progress:
+        from clvmodels import contract_workflow
+
+        made = contract_workflow.check(
+            model,
+            source,
+            value=value,
+            attribute=attribute,
+            by=by,
+            until=until,
+            interval=interval,
+            seed=seed,
+            progress=progress,
+            customer=customer,
+            start=start,
+            end=end,
+            renews=renews,
+            inclusive_ends=inclusive_ends,
+            value_per=value_per,
+            period=period,
+            grace=grace,
+            returns=cast(Any, returns),
+            date_format=date_format,
+            timezone=timezone,
+            bad_rows=cast(Any, bad_rows),
+            where=values_by_column(where or []),
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
+        )
+    show_check(made)
 
 
 def _show_comparison(comparison: pd.DataFrame, title: str) -> None:

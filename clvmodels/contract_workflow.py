@@ -20,10 +20,13 @@ from clvmodels.data.subscriptions import Returns, Subscriptions
 from clvmodels.data.transactions import BadRows, Day
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted
+from clvmodels.evaluation.monitoring import Check
+from clvmodels.evaluation.monitoring import check as check_fit
 from clvmodels.export import checked_path, export
 from clvmodels.models.base import Method
 from clvmodels.models.forecast import check_infinite, memberships
 from clvmodels.models.survival.bdw import BdW
+from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.models.survival.discrete_weibull import DiscreteWeibull
 from clvmodels.models.survival.exponential import Exponential
 from clvmodels.models.survival.geometric import ShiftedGeometric
@@ -40,6 +43,7 @@ from clvmodels.workflow import (
     Prediction,
     Progress,
     check_age,
+    check_named,
     check_names,
     checked_file,
     given,
@@ -311,11 +315,7 @@ def predict(
     check_infinite(horizon, rate, interval, "outcome")
     worth = margin if margin is not None else fit.model.margin if fit else 1.0
     options["attributes"] = named_attributes(options, attribute, by, margin_attribute(worth))
-    if missing := [f"{name}=" for name in ("customer", "start", "value") if options.get(name) is None]:
-        price = " (value= is that of the price)" if "value=" in missing else ""
-        raise ValueError(
-            f"{' and '.join(missing)} must be given: the columns of the records{price}; only a saved fit knows them"
-        )
+    check_named(options, ("customer", "start", "value"), "the columns of the records")
     progress("Read the contracts")
     options["timing"] = fit.model.timing if fit else wanted.timing
     contracts = Subscriptions(source, **options)
@@ -336,6 +336,53 @@ def predict(
         fit = wanted.fit(durations, method=method or "laplace", seed=seed)
     asked: dict[str, Any] = {"horizon": horizon, "interval": interval, "seed": seed, **valuation}
     return predicted(fit, durations, asked, by, file, save, overwrite=overwrite, progress=progress)
+
+
+def check(
+    model: str | Path,
+    source: Source,
+    *,
+    value: str | None = None,
+    attribute: str | Sequence[str] | None = None,
+    by: str | None = None,
+    until: Day | None = None,
+    interval: float = 0.9,
+    seed: int | None = None,
+    progress: Progress = silent,
+    **records: Unpack[RecordOptions],
+) -> Check:
+    """Whether what happened since a saved fit of contracts is what it expected: `clvmodels.check`.
+
+    Parameters
+    ----------
+    model : str or Path
+        The saved fit, of ContractualCLV or of a model of how long contracts last.
+    source, value, **records
+        Newer records that hold the old ones, too, as for `clvmodels.Subscriptions`. What is not given is as in the
+        records that were fitted.
+    attribute, by, interval, seed, progress
+        As for `clvmodels.workflow.check`.
+    until : date, optional
+        Last day observed; default: the last start or end that is not in the future.
+
+    Raises
+    ------
+    DataError
+        If the records or the saved fit cannot be read, or nothing has been observed since.
+    ValueError
+        If an option is not understood.
+    """
+    progress(f"Load {model}")
+    fit = load(model)
+    if not isinstance(fit, ContractualCLVFit | ContractFit):
+        raise DataError(f"{model} holds a fit of {type(fit.model).__name__}, not one of contracts that can be checked")
+    options = {**(fit.origin.log or {}), **given(value=value, **records)}
+    options["attributes"] = named_attributes(options, attribute, by)
+    check_named(options, ("customer", "start"), "the columns of the records")
+    progress("Read the contracts")
+    contracts = Subscriptions(source, **options)
+    progress(f"Check {counted(fit.origin.customers, 'contract')}")
+    return check_fit(fit, contracts, until=until, interval=interval, by=by, seed=seed)
 
 
 def _loaded(path: str | Path) -> ContractualCLVFit:

@@ -20,10 +20,13 @@ from clvmodels.data.transactions import BadRows, Day, Refunds, Transactions
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, StaleDataError, counted
 from clvmodels.evaluation.metrics import compare
+from clvmodels.evaluation.monitoring import Check
+from clvmodels.evaluation.monitoring import check as check_fit
 from clvmodels.export import checked_path, export
 from clvmodels.models.base import Method
 from clvmodels.models.forecast import check_infinite, memberships
 from clvmodels.models.spend.gamma_gamma import GammaGamma
+from clvmodels.models.transactions.base import TransactionFit
 from clvmodels.models.transactions.bgnbd import BGNBD
 from clvmodels.persistence import checked_model_path, load
 from clvmodels.persistence import save as save_fit
@@ -288,8 +291,7 @@ def predict(
     check_infinite(horizon, rate, interval, "outcome")
     worth = margin if margin is not None else fit.model.margin if fit else 1.0
     options["attributes"] = named_attributes(options, attribute, by, margin_attribute(worth))
-    if missing := [f"{name}=" for name in ("customer", "date", "value") if options.get(name) is None]:
-        raise ValueError(f"{' and '.join(missing)} must be given: the columns of the log; only a saved fit knows them")
+    check_named(options, ("customer", "date", "value"), "the columns of the log")
     progress("Read the log")
     transactions = Transactions(source, **options)
     check_names(source, options, file, "the log")
@@ -307,6 +309,61 @@ def predict(
     asked: dict[str, Any] = {"horizon": horizon, "interval": interval, "seed": seed}
     asked |= given(margin=margin, discount_rate=discount_rate)
     return predicted(fit, customers, asked, by, file, save, overwrite=overwrite, progress=progress)
+
+
+def check(
+    model: str | Path,
+    source: Source,
+    *,
+    value: str | Sequence[str] | None = None,
+    attribute: str | Sequence[str] | None = None,
+    by: str | None = None,
+    until: Day | None = None,
+    interval: float = 0.9,
+    seed: int | None = None,
+    progress: Progress = silent,
+    **log: Unpack[LogOptions],
+) -> Check:
+    """Whether what happened since a saved fit is what it expected, and whether to fit again: `clvmodels.check`.
+
+    Parameters
+    ----------
+    model : str or Path
+        The saved fit, of NonContractualCLV or of a model of transactions.
+    source, value, **log
+        A newer log that holds the old lines, too, as for `clvmodels.Transactions`. What is not given is as in the log
+        that was fitted.
+    attribute : str or sequence of str, optional
+        Columns that describe the customer.
+    by : str, optional
+        The one of them whose values have rows of their own; it need not be named twice.
+    until : date, optional
+        Last day observed; default: the last date in the log.
+    interval : float
+        Coverage of the intervals shown, in (0, 1).
+    seed : int, optional
+        Of the simulated outcomes; that of the fit if not given.
+    progress : callable
+        Is told what is done next.
+
+    Raises
+    ------
+    DataError
+        If the log or the saved fit cannot be read, or nothing has been observed since.
+    ValueError
+        If an option is not understood.
+    """
+    progress(f"Load {model}")
+    fit = load(model)
+    if not isinstance(fit, NonContractualCLVFit | TransactionFit):
+        raise DataError(f"{model} holds a fit of {type(fit.model).__name__}, not one of purchases that can be checked")
+    options = {**(fit.origin.log or {}), **given(value=value, **log)}
+    options["attributes"] = named_attributes(options, attribute, by)
+    check_named(options, ("customer", "date"), "the columns of the log")
+    progress("Read the log")
+    transactions = Transactions(source, **options)
+    progress(f"Check {counted(fit.origin.customers, 'customer')}")
+    return check_fit(fit, transactions, until=until, interval=interval, by=by, seed=seed)
 
 
 # What predictions have in common with those for contracts
@@ -329,6 +386,13 @@ def refuse_with_model(**own: Any) -> None:
 def named_attributes(options: dict[str, Any], attribute: str | Sequence[str] | None, *others: str | None) -> list[str]:
     """The attributes to read, each once: those of the options, those asked for, and what else is named."""
     return [*dict.fromkeys([*options.get("attributes", ()), *listed(attribute), *filter(None, others)])]
+
+
+def check_named(options: dict[str, Any], columns: Sequence[str], called: str) -> None:
+    """Refuse a source whose columns nobody has named."""
+    if missing := [f"{name}=" for name in columns if options.get(name) is None]:
+        price = " (value= is that of the price)" if "value=" in missing and "start" in columns else ""
+        raise ValueError(f"{' and '.join(missing)} must be given: {called}{price}; only a saved fit knows them")
 
 
 def check_names(source: Source, options: dict[str, Any], file: Path, called: str) -> None:

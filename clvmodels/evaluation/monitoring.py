@@ -353,8 +353,8 @@ def _verdict(totals: pd.DataFrame, level: float, share: float, of: str, split: A
     if len(far):
         reasons.append(
             f"{when} {' and '.join(told[name] for name in far)}. A right model is so far off in at "
-            f"most {totals.loc[far, 'tail'].min():.1%} of such times, and what is rarer than {level:.1%} is taken for more "
-            "than chance. If customers have changed, a new fit learns it; a shock or a season it would take for "
+            f"most {totals.loc[far, 'tail'].min():.1%} of such times, and what is rarer than {level:.1%} is taken for "
+            "more than chance. If customers have changed, a new fit learns it; a shock or a season it would take for "
             "lasting, and a model that is off will miss again: a backtest shows how far it was off before."
         )
     if share > MOSTLY_NEW:
@@ -383,7 +383,8 @@ def _past(fit: MonitoredFit, split: Split | ContractSplit, new_data: Transaction
     if all(_hash(part, split.calibration) == part.data_hash for part in parts):
         return ""
     then, now, log = fit.origin.customers, split.calibration.number, fit.origin.log or {}
-    other = [f"{name}=" for name, option in new_data.options.items() if log.get(name, option) != option]
+    now_read = {name: option for name, option in new_data.options.items() if name != "attributes"}
+    other = [f"{name}=" for name, option in now_read.items() if log.get(name, option) != option]
     how = f"; {' and '.join(other)} is not as it was" if other else ""
     return (
         f"The time until {split.cutoff:%Y-%m-%d} is not what was fitted ({counted(now, 'customer')} now, {then:,} "
