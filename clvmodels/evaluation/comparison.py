@@ -158,8 +158,14 @@ def _both_known(one: Scored, other: Scored) -> NDArray[np.bool_]:
 
 
 def _is_noise(value: float, other: float) -> bool:
-    """Whether two fits of one model may differ by as much, by their draws and by where the search for them ended."""
-    return value == other or abs(value - other) <= _NOISE * max(abs(value), abs(other))
+    """Whether two fits of one model may differ by as much, by their draws and by where the search for them ended.
+
+    >>> _is_noise(1.001, 1.0), _is_noise(math.inf, 1.0)
+    (True, False)
+    """
+    return value == other or (
+        math.isfinite(value - other) and abs(value - other) <= _NOISE * max(abs(value), abs(other))
+    )
 
 
 def _word(lower: float, upper: float, lower_is_better: bool) -> str:
