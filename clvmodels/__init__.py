@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from clvmodels.models.survival.weibull import Weibull as Weibull
     from clvmodels.models.transactions.bgnbd import BGNBD as BGNBD
     from clvmodels.models.transactions.mbgnbd import MBGNBD as MBGNBD
+    from clvmodels.models.transactions.pareto_nbd import ParetoNBD as ParetoNBD
     from clvmodels.persistence import load as load
     from clvmodels.persistence import save as save
     from clvmodels.value.contractual import ContractualCLV as ContractualCLV
@@ -67,6 +68,7 @@ _HOME = {
     "Summary": "clvmodels.data.summary",
     "BGNBD": "clvmodels.models.transactions.bgnbd",
     "MBGNBD": "clvmodels.models.transactions.mbgnbd",
+    "ParetoNBD": "clvmodels.models.transactions.pareto_nbd",
     "GammaGamma": "clvmodels.models.spend.gamma_gamma",
     "BdW": "clvmodels.models.survival.bdw",
     "Cox": "clvmodels.models.survival.cox",

@@ -30,6 +30,11 @@ def _tensors(*values: Any) -> Any:
     return tensor if any(isinstance(value, Variable) for value in values) else None
 
 
+def is_tensor(value: Any) -> bool:
+    """Whether the value is a tensor of PyTensor."""
+    return _tensors(value) is not None
+
+
 def log(value: Any) -> Any:
     """Natural logarithm."""
     tensor = _tensors(value)

@@ -23,6 +23,7 @@ from clvmodels.models import (
     GammaGamma,
     LogLogistic,
     LogNormal,
+    ParetoNBD,
     ShiftedGeometric,
     Weibull,
 )
@@ -34,6 +35,7 @@ from clvmodels.models.transactions.base import NEGLIGIBLE, TransactionModel
 TRUTH = {
     BGNBD: {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426},
     MBGNBD: {"r": 0.525, "alpha": 6.183, "a": 0.891, "b": 1.614},
+    ParetoNBD: {"r": 0.5533, "alpha": 10.578, "s": 0.6062, "beta": 11.669},
     GammaGamma: {"p": 6.25, "q": 3.74, "v": 15.44},
     ShiftedGeometric: {"theta": 0.11},
     SBG: {"alpha": 0.668, "beta": 3.806},
@@ -338,7 +340,7 @@ def test_a_new_customer_is_one_without_a_history(model, method, shop):
 # Fits
 
 
-@pytest.mark.parametrize("model", [BGNBD, MBGNBD, GammaGamma])
+@pytest.mark.parametrize("model", [BGNBD, MBGNBD, ParetoNBD, GammaGamma])
 @every_method
 def test_save_and_load_give_equal_predictions(model, method, shop, tmp_path):
     fit = quietly(model().fit, shop, method=method, seed=5, draws=200)

@@ -19,7 +19,7 @@ from clvmodels import time
 from clvmodels.data.subscriptions import Subscriptions
 from clvmodels.data.transactions import Day, Split, Transactions
 from clvmodels.draws import check_interval, check_seed, generator, new_seed
-from clvmodels.errors import DataError, counted, examples
+from clvmodels.errors import DataError, DataWarning, counted, examples
 from clvmodels.evaluation import groups, metrics
 from clvmodels.evaluation.comparison import Comparison, compared
 from clvmodels.evaluation.scored import KNOWN, TARGETS, Scored, accepted, scored
@@ -116,31 +116,34 @@ class Backtest:
             [groups.grouped(score, by) for score in self.scores if score.customers == customers], ignore_index=True
         )
 
-    def tracking(self, model: str | None = None, cutoff: Day | None = None) -> pd.DataFrame:
+    def tracking(self, models: Sequence[str] | None = None, cutoff: Day | None = None) -> pd.DataFrame:
         """Repeat transactions of the customers known at a cutoff, week by week, before and after it.
 
         Parameters
         ----------
-        model : str, optional
-            The first that predicts transactions, if not given.
+        models : list of str, optional
+            Those that predict transactions and were fitted there, if not given.
         cutoff : date, optional
             The last, if not given.
 
         Returns
         -------
         DataFrame
-            As `clvmodels.evaluation.tracking.tracked` gives it, over the longest horizon.
+            `model`, and as `clvmodels.evaluation.tracking.tracked` gives it over the longest horizon.
         """
         day = self._cutoff(cutoff)
-        window = max(
-            next(at for at in self.windows if at[0].split.cutoff == day), key=lambda one: one.split.horizon_days
-        )
+        window = max(next(at for at in self.windows if at[0].split.cutoff == day), key=lambda at: at.split.horizon_days)
         if not isinstance(window.split, Split):
             raise DataError("tracking counts repeat transactions, which contracts do not have")
-        model = self._model(model, "transactions")
-        if (model, day) not in self.fits:
-            raise DataError(f"{model} was not fitted at {day:%Y-%m-%d}: see failures")
-        return tracked(self.fits[model, day], window.split, self.interval, self.seed)
+        known = [score.model for score in self._known("transactions") if score.cutoff == day]
+        names = list(dict.fromkeys(known)) if models is None else list(models)
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(
+                f"{examples(map(repr, unknown))} predicts no transactions at {day:%Y-%m-%d}; choose of "
+                f"{', '.join(map(repr, dict.fromkeys(known)))}"
+            )
+        found = {name: tracked(self.fits[name, day], window.split, self.interval, self.seed) for name in names}
+        return pd.concat(found, names=["model"]).reset_index("model").reset_index(drop=True)
 
     def pit(self, target: str = "transactions") -> dict[str, NDArray[np.float64]]:
         """Randomised PIT of each model with a distribution, all cutoffs and horizons together."""
@@ -189,7 +192,7 @@ class Backtest:
         kind: str = "calibration",
         *,
         target: str | None = None,
-        model: str | None = None,
+        models: Sequence[str] | None = None,
         cutoff: Day | None = None,
         baseline: str | None = None,
         ax: Axes | None = None,
@@ -199,12 +202,13 @@ class Backtest:
         Parameters
         ----------
         kind : {"tracking", "cumulative", "calibration", "frequency", "pit", "lift", "differences"}
-            Transactions by week of one model, or their running sum; predicted against actual by decile; by frequency
-            before the cutoff; randomised PIT; lift; differences from the baseline.
+            Transactions by week, or their running sum; predicted against actual by decile; by frequency before the
+            cutoff; randomised PIT; lift; differences from the baseline. Of several cutoffs the last is shown, of
+            several horizons the first; of the PIT and the differences all together.
         target : str, optional
-            Default: "transactions", of contracts "retained"; of the lift "revenue", if it is known.
-        model, cutoff : optional
-            As in `tracking`; of several cutoffs the last is shown, of several horizons the first.
+            Default: "transactions", of contracts "retained".
+        models, cutoff : optional
+            As in `tracking`.
         baseline : str, optional
             As in `compare`.
         """
@@ -212,20 +216,20 @@ class Backtest:
 
         check_kind(kind, *PLOTS)
         target = target or self._target()
-        if kind in ("tracking", "cumulative"):
-            draw = plots.tracking if kind == "tracking" else plots.tracking_cumulative
-            return draw(self.tracking(model, cutoff), ax=ax)
+        given: dict[str, Any] = {"models": self.models, "ax": ax}  # in every picture a model has its own colour
+        if kind == "tracking":
+            return plots.tracking(self.tracking(models, cutoff), interval=self.interval, **given)
+        if kind == "cumulative":
+            return plots.tracking_cumulative(self.tracking(models, cutoff), interval=self.interval, **given)
         if kind == "pit":
-            return plots.pit(self.pit(target), ax=ax)
+            return plots.pit(self.pit(target), **given)
         if kind == "lift":
-            return plots.lift(self.lift(target), ax=ax)
+            return plots.lift(self.lift(target), **given)
         if kind == "differences":
-            return self.compare(baseline).plot(ax=ax)
-        tables = [
-            groups.grouped(score, "decile" if kind == "calibration" else "frequency") for score in self._one(target)
-        ]
-        draw = plots.calibration if kind == "calibration" else plots.by_frequency
-        return draw(pd.concat(tables, ignore_index=True), ax=ax)
+            return plots.differences(self.compare(baseline).table, baseline=baseline or self.models[0], **given)
+        by: groups.GroupBy = "decile" if kind == "calibration" else "frequency"
+        frame = pd.concat([groups.grouped(score, by) for score in self._one(target)], ignore_index=True)
+        return plots.calibration(frame, **given) if kind == "calibration" else plots.by_frequency(frame, **given)
 
     def _target(self) -> str:
         present = {score.target for score in self.scores}
@@ -253,13 +257,6 @@ class Backtest:
                 f"there is no cutoff {wanted:%Y-%m-%d}; choose one of {examples(f'{d:%Y-%m-%d}' for d in days)}"
             )
         return wanted
-
-    def _model(self, model: str | None, target: str) -> str:
-        names = list(dict.fromkeys(score.model for score in self._known(target)))
-        chosen = names[0] if model is None else model
-        if chosen not in names:
-            raise ValueError(f"no model {chosen!r} predicts {target}; choose one of {', '.join(map(repr, names))}")
-        return chosen
 
     def __repr__(self) -> str:
         cutoffs = [at[0].split.cutoff for at in self.windows]
@@ -349,7 +346,10 @@ def backtest(
     horizons = [horizon] if isinstance(horizon, str) or not isinstance(horizon, Sequence) else list(horizon)
     if not horizons:
         raise ValueError('horizon must name a length of time at least, such as "39 weeks"')
-    found = windows(data, cutoffs, horizons, by, unit, until=until, since=since)
+    with _listening() as heard:
+        heard.sentences = {}
+        found = windows(data, cutoffs, horizons, by, unit, until=until, since=since)
+        of_data = list(heard.sentences)
     tasks = [(name, model, at) for at in found for name, model in named.items()]
     with _listening() as heard, _bar(len(tasks), progress) as tick:
 
@@ -364,6 +364,13 @@ def backtest(
         else:
             with ThreadPoolExecutor(jobs) as pool:
                 runs = list(pool.map(run, tasks))
+    if of_data:
+        warnings.warn(
+            f"of the data, at one cutoff or another: {'; '.join(of_data[:3])}"
+            + (f"; and {len(of_data) - 3} more: see audit()" if len(of_data) > 3 else ""),
+            DataWarning,
+            stacklevel=2,
+        )
     made = {
         name: pd.DataFrame(
             [(run.model, run.cutoff, sentence) for run in runs for sentence in getattr(run, name)],

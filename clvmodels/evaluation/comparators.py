@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -82,8 +83,8 @@ def last_period(model: Specification, data: Summary, days: int) -> tuple[pd.Time
     cut = end - pd.Timedelta(days=days)
     if cut < start:
         return cut, None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # told when the summary was made
+    with warnings.catch_warnings():  # what is odd was told when the summary was made
+        warnings.filterwarnings("ignore", category=DataWarning, module=re.escape(__name__))
         return cut, source.split(cut, pd.Timedelta(days=days), unit=data.unit)
 
 

@@ -41,7 +41,7 @@ _DECIDING = {
 }
 _WHAT = (
     "Differences are judged by {interval:.0%} intervals over {resamples:,} bootstrap samples of the customers, each\n"
-    "with all cutoffs of theirs. They cover which customers were sampled, not shocks of the market that hit everybody.\n"
+    "with all cutoffs of theirs: they cover which customers were sampled, not what hits all of them, as a crisis.\n"
     "A difference below {noise:.1%} is never told from the noise of draws."
 )
 _NO_LEVEL = (
@@ -59,7 +59,8 @@ class Comparison:
     baseline : str
     table : DataFrame
         One row per horizon, target, model and metric: `value`, `baseline_value`, their `difference`, the `lower` and
-        `upper` end of its interval, and the `verdict` ("better", "worse", "not distinguishable").
+        `upper` end of its interval, whether "lower" or "higher" is `better`, and the `verdict` ("better", "worse",
+        "not distinguishable").
     level : DataFrame
         One row per horizon, target and model: `bias`, the relative error of the total over all cutoffs; its `lowest`
         and `highest` over the `cutoffs`; `apart`, how many windows do not overlap; and, if these are 8 or more, the
@@ -79,7 +80,7 @@ class Comparison:
         """Forest plot of the differences."""
         from clvmodels.plots.evaluation import differences
 
-        return differences(self.table, ax=ax)
+        return differences(self.table, baseline=self.baseline, ax=ax)
 
     def __repr__(self) -> str:
         return self.verdict
@@ -112,7 +113,7 @@ def compared(scores: Sequence[Scored], baseline: str, interval: float, seed: int
     return Comparison(baseline, table, level, interval, _verdict(baseline, table, level, interval, scores))
 
 
-_COLUMNS = ("metric", "value", "baseline_value", "difference", "lower", "upper", "verdict")
+_COLUMNS = ("metric", "value", "baseline_value", "difference", "lower", "upper", "better", "verdict")
 
 
 def _differences(pairs: list[tuple[Scored, Scored]], interval: float, seed: int) -> list[dict[str, object]]:
@@ -145,6 +146,7 @@ def _differences(pairs: list[tuple[Scored, Scored]], interval: float, seed: int)
                 "difference": difference,
                 "lower": lower,
                 "upper": upper,
+                "better": metric.better,
                 "verdict": SAME if _is_noise(value, other) else _word(lower, upper, lower_is_better),
             }
         )
@@ -158,14 +160,9 @@ def _both_known(one: Scored, other: Scored) -> NDArray[np.bool_]:
 
 
 def _is_noise(value: float, other: float) -> bool:
-    """Whether two fits of one model may differ by as much, by their draws and by where the search for them ended.
-
-    >>> _is_noise(1.001, 1.0), _is_noise(math.inf, 1.0)
-    (True, False)
-    """
-    return value == other or (
-        math.isfinite(value - other) and abs(value - other) <= _NOISE * max(abs(value), abs(other))
-    )
+    """Whether two fits of one model may differ by as much, by their draws and by where the search for them ended."""
+    largest = max(abs(value), abs(other))
+    return value == other or (math.isfinite(largest) and abs(value - other) <= _NOISE * largest)
 
 
 def _word(lower: float, upper: float, lower_is_better: bool) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from clvmodels.errors import FitError, counted, examples
 from clvmodels.evaluation.comparators import checked_shop, finite_days, plain_table
 from clvmodels.models.base import Origin, Specification, summary_or_training
 from clvmodels.time import Horizon, unit_days
+
+_ALONE = threading.Lock()  # what is put aside belongs to the process, and models may be fitted in threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +160,13 @@ class LifetimesCLV(Specification):
 def _quietly() -> Iterator[None]:
     """What lifetimes warns of, prints and sets stays inside: it was made for an older pandas."""
     option = "mode.chained_assignment"
-    with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
+    with (
+        _ALONE,
+        warnings.catch_warnings(),
+        np.errstate(all="ignore"),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        warnings.filterwarnings("ignore", module=rf"(lifetimes|autograd)\b|{re.escape(__name__)}")
         with pd.option_context(option, pd.get_option(option)):
             yield
 

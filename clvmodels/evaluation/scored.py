@@ -21,6 +21,7 @@ from scipy import interpolate, sparse
 
 from clvmodels.data.customers import ALL
 from clvmodels.data.durations import Durations
+from clvmodels.data.summary import Summary
 from clvmodels.draws import summarise
 from clvmodels.errors import DataError, DataWarning, counted, examples
 from clvmodels.evaluation.comparators import RepeatLastPeriod
@@ -296,7 +297,7 @@ def _places(model: str, table: pd.DataFrame, holdout: pd.DataFrame) -> NDArray[n
 
 def _past(window: Window) -> dict[str, NDArray]:
     """What would happen again if the last period were repeated, by target; nothing, if the log is too short."""
-    if isinstance(window.customers, Durations):
+    if not isinstance(window.customers, Summary):
         return {}
     with contextlib.suppress(DataError):
         repeated = RepeatLastPeriod().fit(window.customers).predict(horizon=window.length)

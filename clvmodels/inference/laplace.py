@@ -17,7 +17,7 @@ _ROUNDS = 5
 _EFFECTIVE = 0.3  # share of effective proposals; k-hat alone passes proposals that saw little of the posterior
 _MANY = 10  # coordinates, of which each takes its share of the effective proposals: a mismatch of 4 % leaves 10 % of 60
 _LEAST = 0.05  # share that is then enough, of so many more proposals
-_BLOCK = 500  # proposals whose density is computed at once
+_BLOCK = 100  # proposals whose density is computed at once
 
 
 @dataclass(frozen=True)

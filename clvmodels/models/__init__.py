@@ -11,10 +11,12 @@ from clvmodels.models.survival.sbg import SBG
 from clvmodels.models.survival.weibull import Weibull
 from clvmodels.models.transactions.bgnbd import BGNBD
 from clvmodels.models.transactions.mbgnbd import MBGNBD
+from clvmodels.models.transactions.pareto_nbd import ParetoNBD
 
 ALL = (
     BGNBD,
     MBGNBD,
+    ParetoNBD,
     GammaGamma,
     ShiftedGeometric,
     SBG,

@@ -35,7 +35,9 @@ _PIT_BINS = 20
 _PIT_BAND = 0.95
 
 
-def tracking(frame: pd.DataFrame, *, interval: float | None = None, ax: Axes | None = None) -> Axes:
+def tracking(
+    frame: pd.DataFrame, *, interval: float | None = None, models: Iterable[str] = (), ax: Axes | None = None
+) -> Axes:
     """Repeat transactions of each week: what happened, and what models expected before and after the cutoff.
 
     Parameters
@@ -46,6 +48,8 @@ def tracking(frame: pd.DataFrame, *, interval: float | None = None, ax: Axes | N
         expects NaN.
     interval : float, optional
         What `lower` and `upper` promise to hold, to be told.
+    models : iterable of str
+        All models in the order of their colours, so that each has its own in every picture; those here if not given.
     ax : Axes, optional
         Where to draw; a new figure if not given.
 
@@ -53,19 +57,21 @@ def tracking(frame: pd.DataFrame, *, interval: float | None = None, ax: Axes | N
     -------
     Axes
     """
-    ax = _tracked(frame, "", interval, ax)
+    ax = _tracked(frame, "", interval, models, ax)
     ax.set(title="Do the models follow the weeks?", ylabel="repeat transactions per week")
     return ax
 
 
-def tracking_cumulative(frame: pd.DataFrame, *, interval: float | None = None, ax: Axes | None = None) -> Axes:
+def tracking_cumulative(
+    frame: pd.DataFrame, *, interval: float | None = None, models: Iterable[str] = (), ax: Axes | None = None
+) -> Axes:
     """Running sum of the repeat transactions, as `tracking`: `actual_sum`, `expected_sum`, `lower_sum`, `upper_sum`."""
-    ax = _tracked(frame, "_sum", interval, ax)
+    ax = _tracked(frame, "_sum", interval, models, ax)
     ax.set(title="Do the models reach the total?", ylabel="repeat transactions so far")
     return ax
 
 
-def calibration(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def calibration(frame: pd.DataFrame, *, models: Iterable[str] = (), ax: Axes | None = None) -> Axes:
     """Actual against predicted mean of groups of customers, such as the deciles of the prediction.
 
     The scales are those of square roots, on which chance moves a count as much up as down, small or large.
@@ -75,15 +81,15 @@ def calibration(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     frame : DataFrame
         One row per model and group: `model`, `target`, `group`, `customers`, `predicted`, `actual`; several cutoffs are
         drawn as one.
-    ax : Axes, optional
-        Where to draw; a new figure if not given.
+    models, ax : optional
+        As for `tracking`.
     """
     target = _the_only(frame, "target")
     ax = axes(ax, size=(8, 4.6))
     means = _over_cutoffs(frame)
     top = 1.05 * float(means[["predicted", "actual"]].to_numpy().max(initial=0)) or 1.0
     ax.plot([0, top], [0, top], color=GUIDE, linewidth=1, linestyle="--", label="as predicted")
-    for model, style in _styles(means["model"]):
+    for model, style in _styles(means["model"], models):
         some = means[means["model"] == model].sort_values("predicted")
         ax.plot(some["predicted"], some["actual"], **style, linewidth=0.9, markersize=6, label=model)
     for scale in (ax.set_xscale, ax.set_yscale):
@@ -97,15 +103,15 @@ def calibration(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return _finished(ax, grid="both")
 
 
-def by_frequency(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def by_frequency(frame: pd.DataFrame, *, models: Iterable[str] = (), ax: Axes | None = None) -> Axes:
     """Mean outcome of customers by how often they came back before the cutoff: bars for that, lines for models.
 
     Parameters
     ----------
     frame : DataFrame
         As for `calibration`, in the order of the groups.
-    ax : Axes, optional
-        Where to draw; a new figure if not given.
+    models, ax : optional
+        As for `tracking`.
     """
     target = _the_only(frame, "target")
     ax = axes(ax, size=(8.8, 4))
@@ -114,7 +120,7 @@ def by_frequency(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     data = means.drop_duplicates("group").set_index("group").loc[groups]
     place = np.arange(len(groups))
     ax.bar(place, data["actual"], width=0.72, color=BARS, label="actual")
-    for model, style in _styles(means["model"]):
+    for model, style in _styles(means["model"], models):
         some = means[means["model"] == model].set_index("group")["predicted"].reindex(groups)
         ax.plot(place, some, **style, markersize=6, label=model)
     ax.set_xticks(place, [f"{group}\n{number:,.0f}" for group, number in data["customers"].items()])
@@ -124,7 +130,7 @@ def by_frequency(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return _finished(ax)
 
 
-def pit(values: Mapping[str, NDArray], *, ax: Axes | None = None) -> Axes:
+def pit(values: Mapping[str, NDArray], *, models: Iterable[str] = (), ax: Axes | None = None) -> Axes:
     """Histogram of the places of the outcomes in their predictive distributions, which is flat where these are right.
 
     The band holds all bars of 95 % of the uniform samples of that size.
@@ -133,8 +139,8 @@ def pit(values: Mapping[str, NDArray], *, ax: Axes | None = None) -> Axes:
     ----------
     values : mapping of str to ndarray, each (N,)
         By model, its randomised probability integral transforms.
-    ax : Axes, optional
-        Where to draw; a new figure if not given.
+    models, ax : optional
+        As for `tracking`.
     """
     if not values:
         raise ValueError("there is no model with a predictive distribution here")
@@ -146,11 +152,13 @@ def pit(values: Mapping[str, NDArray], *, ax: Axes | None = None) -> Axes:
     ax.axhspan(*band, color=BARS, alpha=0.6, linewidth=0, label=f"flat, {_PIT_BAND:.0%} band")
     ax.axhline(1, color=GUIDE, linewidth=1, linestyle="--")
     highest = float(band[1])
-    for model, style in _styles(values):
+    for model, style in _styles(values, models):
         counts, edges = np.histogram(values[model], _PIT_BINS, (0, 1))
         height = counts * _PIT_BINS / max(len(values[model]), 1)
         highest = max(highest, float(height.max()))
-        ax.stairs(height, edges, color=style["color"], linestyle=style["linestyle"], linewidth=1.8, label=model)
+        ax.stairs(
+            height, edges, color=style["color"], linestyle=style["linestyle"], linewidth=1.8, baseline=None, label=model
+        )
     ax.set(xlim=(0, 1), ylim=(0, 1.08 * highest), ylabel="customers, 1 = as promised")
     ax.set_xlabel(
         "place of the outcome in its predictive distribution\n"
@@ -160,24 +168,24 @@ def pit(values: Mapping[str, NDArray], *, ax: Axes | None = None) -> Axes:
     return _finished(ax)
 
 
-def lift(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def lift(frame: pd.DataFrame, *, models: Iterable[str] = (), ax: Axes | None = None) -> Axes:
     """Share of the outcome held by a share of the customers, those predicted highest first.
 
     Parameters
     ----------
     frame : DataFrame
         `model`, `share_of_customers`, `share_of_outcome`; the model "perfect" is drawn as a guide.
-    ax : Axes, optional
-        Where to draw; a new figure if not given.
+    models, ax : optional
+        As for `tracking`.
     """
     ax = axes(ax, size=(8, 4.6))
     columns = ["share_of_customers", "share_of_outcome"]
     perfect = frame.loc[frame["model"] == "perfect", columns]
     if len(perfect):
         ax.plot(*perfect.to_numpy().T, color=GUIDE, linewidth=1, linestyle=":", label="perfect order")
-    models = frame[~frame["model"].isin(["perfect", "random"])]
-    for model, style in _styles(models["model"]):
-        some = models.loc[models["model"] == model, columns]
+    shown = frame[~frame["model"].isin(["perfect", "random"])]
+    for model, style in _styles(shown["model"], models):
+        some = shown.loc[shown["model"] == model, columns]
         ax.plot(*some.to_numpy().T, color=style["color"], linestyle=style["linestyle"], label=model)
     ax.plot([0, 1], [0, 1], color=GUIDE, linewidth=1, linestyle="--", label="random order")
     ax.set(xlim=(0, 1), ylim=(0, 1.01), title="How much do the customers predicted highest bring?")
@@ -187,22 +195,24 @@ def lift(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return _finished(ax, grid="both")
 
 
-def differences(frame: pd.DataFrame, *, baseline: str = "the baseline", ax: Axes | None = None) -> Axes:
+def differences(
+    frame: pd.DataFrame, *, baseline: str = "the baseline", models: Iterable[str] = (), ax: Axes | None = None
+) -> Axes:
     """Forest plot: by how much each model is better than a baseline, with the interval of the difference.
 
     Losses are in per cent of the baseline's, and what is better if higher, as a Gini, in hundredths; all point to the
-    right where the model is better. Points are hollow where the interval holds 0; where a difference is not finite,
-    words stand in its place.
+    right where the model is better. Points are hollow where the verdict is "not distinguishable"; where a difference
+    is not finite, words stand in its place.
 
     Parameters
     ----------
     frame : DataFrame
         `target`, `model`, `metric`, `better` ("lower" or "higher"), `baseline_value`, `difference` (model less
-        baseline), `lower`, `upper`; and `horizon`, where there are several.
+        baseline), `lower`, `upper`, `verdict`; and `horizon`, where there are several.
     baseline : str
         Its name.
-    ax : Axes, optional
-        Where to draw; a new figure if not given.
+    models, ax : optional
+        As for `tracking`.
     """
     keys = ["target", "metric"]
     if "horizon" in frame.columns and len(frame["horizon"].unique()) > 1:
@@ -212,19 +222,19 @@ def differences(frame: pd.DataFrame, *, baseline: str = "the baseline", ax: Axes
         dict.fromkeys(frame[keys].itertuples(index=False, name=None)),
         key=lambda row: (row[:-2], targets.index(row[-2])),
     )
-    models = list(_styles(frame["model"]))
-    ax = axes(ax, size=(9, 1.6 + 0.16 * len(rows) * (len(models) + 1)))
+    styles = list(_styles(frame["model"], models))
+    ax = axes(ax, size=(9, 1.6 + 0.16 * len(rows) * (len(styles) + 1)))
     ax.axvline(0, color=ACTUAL, linewidth=1)
-    for number, (model, style) in enumerate(models):
+    for number, (model, style) in enumerate(styles):
         some = frame[frame["model"] == model]
-        away = (number - (len(models) - 1) / 2) / (len(models) + 1)
+        away = (number - (len(styles) - 1) / 2) / (len(styles) + 1)
         y = np.array([rows.index(key) for key in some[keys].itertuples(index=False, name=None)]) + away
         loss = -100 / some["baseline_value"].abs().replace(0, np.nan)
         sign = np.where(some["better"] == "higher", 100.0, loss)
         middle, *ends = (sign * some[name] for name in ("difference", "lower", "upper"))
         left, right = np.minimum(*ends), np.maximum(*ends)
         finite = np.isfinite(middle) & np.isfinite(left) & np.isfinite(right)
-        unclear = (left <= 0) & (right >= 0)
+        unclear = some["verdict"] == "not distinguishable"
         colour = style["color"]
         ax.hlines(y[finite], left[finite], right[finite], color=colour, linewidth=2)
         for hollow in (False, True):
@@ -257,7 +267,7 @@ def differences(frame: pd.DataFrame, *, baseline: str = "the baseline", ax: Axes
     return _finished(ax, grid="x")
 
 
-def _tracked(frame: pd.DataFrame, which: str, interval: float | None, ax: Axes | None) -> Axes:
+def _tracked(frame: pd.DataFrame, which: str, interval: float | None, order: Iterable[str], ax: Axes | None) -> Axes:
     """The weeks of the data and of each model, and the cutoff."""
     from matplotlib import dates
 
@@ -267,7 +277,7 @@ def _tracked(frame: pd.DataFrame, which: str, interval: float | None, ax: Axes |
     names = list(dict.fromkeys(frame["model"]))
     first = frame[frame["model"] == names[0]]
     ax.plot(first["date"], first[f"actual{which}"], color=ACTUAL, linewidth=1.2, label="actual", zorder=3)
-    for model, style in _styles(names):
+    for model, style in _styles(names, order):
         some = frame[frame["model"] == model]
         colour = style["color"]
         if f"lower{which}" in some.columns:
@@ -307,12 +317,12 @@ def _either_side(ax: Axes, place: Any, left: str, right: str, *, above: bool = F
         )
 
 
-def _styles(models: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each model once, in its order, with its colour, marker and line."""
-    for number, model in enumerate(dict.fromkeys(models)):
-        kind = number % len(COLOURS)
-        line = LINES[number // len(COLOURS) % len(LINES)]
-        yield model, {"color": COLOURS[kind], "marker": MARKERS[kind], "linestyle": line}
+def _styles(models: Iterable[str], order: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each model once, with its colour, marker and line: those of its place in an order of all, or among those here."""
+    places = {model: number for number, model in enumerate(dict.fromkeys([*order, *models]))}
+    for model in dict.fromkeys(models):
+        line, kind = divmod(places[model], len(COLOURS))
+        yield model, {"color": COLOURS[kind], "marker": MARKERS[kind], "linestyle": LINES[line % len(LINES)]}
 
 
 def _over_cutoffs(frame: pd.DataFrame) -> pd.DataFrame:

@@ -74,6 +74,14 @@ def test_nobody_has_to_buy_on_the_last_day():
     assert table["expected_transactions"].tolist() == [0, 0, 2, 1]
 
 
+def test_what_is_odd_is_told_once():
+    log = log_of([*LINES, (None, "2024-03-22", 100.0)])
+    with pytest.warns(clv.DataWarning, match="id is missing in 1 of 8 lines"):
+        summary = log.summary()
+    table = predicted(clv.RepeatLastPeriod(), summary)  # warnings are errors in tests
+    assert table["expected_revenue"].sum() == 57
+
+
 def test_the_customers_asked_about_may_be_some_of_the_log():
     summary = log_of(LINES).summary()
     some = clv.Summary(

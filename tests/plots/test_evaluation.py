@@ -181,6 +181,7 @@ def pairs():
             "difference": [-0.5, 0.3, 10.0, 0.1, np.inf],
             "lower": [-0.6, 0.2, -5.0, -0.1, np.nan],
             "upper": [-0.4, 0.4, 25.0, 0.3, np.nan],
+            "verdict": ["better", "better", "not distinguishable", "not distinguishable", "worse"],
         }
     )
 
@@ -199,7 +200,7 @@ def test_differences_point_to_the_right_where_the_model_is_better(pairs):
             hollow = to_hex(drawn.get_markerfacecolor()) == "#ffffff"
             points |= {(round(y), drawn.get_color(), round(x, 9)): hollow for x, y in drawn.get_xydata()}
     first, second = evaluation.COLOURS[:2]
-    # In per cent of the baseline's 2 and 100; the Gini in hundredths. Hollow where the interval holds 0.
+    # In per cent of the baseline's 2 and 100; the Gini in hundredths. Hollow where not distinguishable.
     assert points == {(0, first, 25): False, (1, first, 30): False, (3, first, -10): True, (0, second, -5): True}
     ends = [segment[:, 0].round(9).tolist() for drawn in ax.collections for segment in drawn.get_segments()]
     assert sorted(ends) == [[-25, 5], [-15, 5], [20, 30], [20, 40]]
@@ -240,3 +241,12 @@ def test_more_models_than_colours_are_told_apart_by_their_lines():
     ax = evaluation.lift(frame)
     styles = {(drawn.get_color(), drawn.get_linestyle()) for drawn in ax.lines if "model" in drawn.get_label()}
     assert len(styles) == 10
+
+
+def test_a_model_has_its_colour_in_every_picture(groups):
+    ax = evaluation.lift(
+        pd.DataFrame({"model": "Simple", "share_of_customers": [0, 1], "share_of_outcome": [0, 1]}),
+        models=["BGNBD", "Simple"],
+    )
+    assert line(ax, "Simple").get_color() == line(evaluation.calibration(groups), "Simple").get_color()
+    assert line(ax, "Simple").get_color() == evaluation.COLOURS[1]

@@ -12,7 +12,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
@@ -20,6 +19,7 @@ from clvmodels.data.summary import Summary
 from clvmodels.errors import AssumptionWarning
 from clvmodels.models.base import Fit, Method
 from clvmodels.models.transactions.base import TransactionModel
+from clvmodels.models.transactions.interpolation import over_time
 from clvmodels.ops import expit, expm1, log, log1p, log_rising, logaddexp, maximum, where
 from clvmodels.params import Param
 from clvmodels.quadrature import beta_nodes
@@ -216,7 +216,7 @@ def _expected_while_alive(
         columns = np.flatnonzero(x == level)
         times, at_time = np.unique(t[columns], return_inverse=True)
         spans, at_span = np.unique(T[columns], return_inverse=True)
-        nodes, matrix = _interpolation(spans, smallest)
+        nodes, matrix = over_time(spans, smallest)
         if times[0] > 0 and len(times) * len(nodes) < len(columns):
             tau = (times[:, None] / (alpha[:, :, None] + nodes)).reshape(len(alpha), -1)
             mean = _mean_over_dropout(tau, r + level, a, b + level).reshape(-1, len(times), len(nodes))
@@ -226,21 +226,6 @@ def _expected_while_alive(
             mean = _mean_over_dropout(pairs[0] / (alpha + pairs[1]), r + level, a, b + level)
             result[:, columns] = mean[:, back.ravel()]
     return result.reshape(shape)
-
-
-def _interpolation(spans: NDArray, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Nodes (K,) and a matrix (K, P) that takes values at the nodes to values at the spans (P,).
-
-    The logarithm of the expectation is so smooth in log(alpha + T) that Chebyshev's polynomials give it to 13 digits
-    from a dozen nodes and six more for each factor e of alpha + T, if no draw's alpha is smaller than the one given. A
-    shop has a thousand different T, one for each day.
-    """
-    place = np.log(alpha + spans)
-    low, width = place[0], max(place[-1] - place[0], 1e-9)
-    count = int(np.ceil(12 + 6 * width))
-    nodes = np.cos(np.pi * (np.arange(count) + 0.5) / count)
-    at_nodes, at_spans = (chebyshev.chebvander(v, count - 1) for v in (nodes, 2 * (place - low) / width - 1))
-    return np.exp(low + width * (nodes + 1) / 2) - alpha, np.linalg.solve(at_nodes.T, at_spans.T)
 
 
 def _mean_over_dropout(tau: NDArray, shape: NDArray, a: NDArray, b: NDArray) -> NDArray[np.float64]:
