@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvmodels.evaluation.monitoring import Check
-    from clvmodels.workflow import Prediction
+    from clvmodels.workflow import Backtested, Prediction
 
 Source = Annotated[str, typer.Argument(help="CSV or Parquet file; a pattern such as 'logs/*.csv' reads many.")]
 Customer = Annotated[
@@ -98,7 +98,35 @@ Save = Annotated[Path | None, typer.Option(help="File to save the new fit in, fo
 Output = Annotated[Path, typer.Option(help="File to write: .parquet, .csv or .duckdb.", dir_okay=False)]
 Seed = Annotated[int | None, typer.Option(help="Seed of the draws; the file says which was used.", min=0)]
 
+Cutoff = Annotated[
+    list[str],
+    typer.Option(help="Last day of the past, may be given again; or '4 every 13 weeks'.", metavar="DATE"),
+]
+Horizons = Annotated[
+    list[str], typer.Option("--horizon", help="How far to predict: '39 weeks'; may be given again.", metavar="HORIZON")
+]
+Baseline = Annotated[
+    str | None, typer.Option(help="Model that the others are compared with.", metavar="MODEL", show_default="the first")
+]
+SegmentsScored = Annotated[
+    str | None,
+    typer.Option("--by", help="Column, or 'acquisition month', whose values are scored apart, too.", metavar="COLUMN"),
+]
+EachMethod = Annotated[
+    str | None, typer.Option("--method", help="How to fit: ml, map or laplace.", metavar="METHOD", show_default="ml")
+]
+Jobs = Annotated[int, typer.Option(help="How many fits run at once.", min=1)]
+Folder = Annotated[Path, typer.Option("--output", help="Folder for verdict and tables.", file_okay=False)]
+
 SEGMENTS_SHOWN = 10
+
+# What is shown of a backtest: the mean over the cutoffs, by target.
+METRICS_SHOWN = {
+    "transactions": {"RMSE": "rmse", "deviance": "poisson_deviance", "CRPS": "crps", "Gini": "gini"},
+    "revenue": {"RMSE": "rmse", "deviance": "tweedie_deviance", "CRPS": "crps", "Gini": "gini"},
+    "retained": {"Brier": "brier", "log loss": "log_loss", "Gini": "gini"},
+}
+UNDECIDED = "undecided"
 
 # How a command ends that says to fit again.
 REFIT = 4
@@ -267,6 +295,34 @@ def show_check(check: Check) -> None:
     )
     if check.refit:
         raise typer.Exit(REFIT)
+
+
+def show_backtest(made: Backtested) -> None:
+    """The models against the baseline, one table for each target and horizon, and what went wrong."""
+    from clvmodels.evaluation.comparison import SAME, overall
+
+    comparison, result = made.comparison, made.result
+    head, *_, meaning = comparison.verdict.split("\n\n")
+    say(f"{head}\n")
+    known = result.table[(result.table["customers"] == "known") & (result.table["segment"] == "all")]
+    means = known.groupby(["horizon", "target", "model", "metric"])["value"].mean()
+    for (horizon, target), levels in comparison.level.groupby(["horizon", "target"], sort=False):
+        metrics = METRICS_SHOWN[str(target)]
+        rows = []
+        for model, bias in zip(levels["model"], levels["bias"], strict=True):
+            chosen = comparison.table[["horizon", "target", "model"]].eq([horizon, target, model]).all(axis=1)
+            word = overall(comparison.table.loc[chosen, "verdict"]).replace(SAME, UNDECIDED)
+            values = (means.get((horizon, target, model, metric), math.nan) for metric in metrics.values())
+            shown = ["" if math.isnan(value) else f"{value:,.4g}" for value in values]
+            rows.append([model, "baseline" if model == comparison.baseline else word, f"{bias:+.0%}", *shown])
+        show(f"{target}, {horizon} ahead", ["", "", "total", *metrics], rows)
+    say(meaning.replace("\n", " "))
+    say(f"{UNDECIDED}: {SAME}; total: error of the total; the other columns are means over the cutoffs.")
+    for _, failure in result.failures.iterrows():
+        say(f"Failed: {failure['model']} at {failure['cutoff']:%Y-%m-%d}: {failure['reason']}")
+    if number := len(result.warnings):
+        say(f"{counted(number, 'warning')}: {made.folder / 'problems.csv'}")
+    say(f"\nVerdict and tables: {made.folder}, seed {result.seed}")
 
 
 def show(title: str, header: list[str], rows: list[list[str]]) -> None:

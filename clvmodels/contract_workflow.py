@@ -30,6 +30,7 @@ from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.models.survival.discrete_weibull import DiscreteWeibull
 from clvmodels.models.survival.exponential import Exponential
 from clvmodels.models.survival.geometric import ShiftedGeometric
+from clvmodels.models.survival.kaplan_meier import KaplanMeier
 from clvmodels.models.survival.loglogistic import LogLogistic
 from clvmodels.models.survival.lognormal import LogNormal
 from clvmodels.models.survival.sbg import SBG
@@ -40,17 +41,22 @@ from clvmodels.value.contractual import ContractualCLV, ContractualCLVFit
 from clvmodels.value.margin import Margin, margin_attribute, margins
 from clvmodels.value.simple import SimpleCLV
 from clvmodels.workflow import (
+    Backtested,
     Prediction,
     Progress,
+    backtested,
     check_age,
     check_named,
     check_names,
     checked_file,
+    checked_folder,
+    chosen_models,
     given,
     listed,
     named_attributes,
     predicted,
     refuse_with_model,
+    segment_column,
     silent,
     today,
 )
@@ -72,6 +78,9 @@ MODELS: dict[str, Any] = {
     "log-normal": LogNormal,
     "log-logistic": LogLogistic,
 }
+
+# The models that `backtest` takes if nothing is said.
+CONTRACT_DEFAULT = ("simple", "sbg", "bdw", "weibull")
 
 # The published table says how many customers were left after each year; the day they began and the price are invented.
 DEMO_SEGMENT, DEMO_START, DEMO_END, DEMO_PRICE = "high-end", "2010-01-01", "2022-01-01", 100.0
@@ -383,6 +392,71 @@ def check(
     contracts = Subscriptions(source, **options)
     progress(f"Check {counted(fit.origin.customers, 'contract')}")
     return check_fit(fit, contracts, until=until, interval=interval, by=by, seed=seed)
+
+
+def backtest(
+    source: Source,
+    *,
+    cutoff: str | Sequence[str],
+    horizon: str | Sequence[str],
+    value: str | None = None,
+    attribute: str | Sequence[str] | None = None,
+    by: str | None = None,
+    unit: str | None = None,
+    until: Day | None = None,
+    since: Day | None = None,
+    timing: Timing | None = None,
+    model: str | Sequence[str] | None = None,
+    baseline: str | None = None,
+    method: Method | None = None,
+    interval: float = 0.9,
+    jobs: int = 1,
+    output: str | Path = "backtest",
+    overwrite: bool = False,
+    seed: int | None = None,
+    progress: Progress = silent,
+    **records: Unpack[RecordOptions],
+) -> Backtested:
+    """Hold models of contracts against each other on periods that they have not seen: `clvmodels.backtest`.
+
+    Parameters
+    ----------
+    source, value, **records
+        As for `clvmodels.Subscriptions`.
+    cutoff, horizon, attribute, by, method, interval, jobs, output, overwrite, seed, progress
+        As for `clvmodels.workflow.backtest`.
+    unit : {"day", "week", "month", "year"}, default "month"
+        Unit of time of the fits.
+    until, since : date, optional
+        Last day observed, and first, as for `Subscriptions.durations`.
+    timing : {"start", "end"}, default "start"
+        When a period is paid.
+    model : str or sequence of str, optional
+        "simple", "kaplan-meier" and those of `MODELS`; default: `CONTRACT_DEFAULT`.
+    baseline : str, optional
+        The one of them that the others are compared with; default: the first.
+
+    Raises
+    ------
+    DataError
+        If the records cannot be read, a window is not observed whole, or no model could be fitted anywhere.
+    ValueError
+        If an option is not understood.
+    OSError
+        If the files exist and are not to be replaced, or cannot be written.
+    """
+    kinds = {"kaplan-meier": KaplanMeier, **MODELS}
+    known = {name: ContractualCLV(kind(), **given(timing=timing)) for name, kind in kinds.items()}
+    models = chosen_models({"simple": SimpleCLV(), **known}, model, CONTRACT_DEFAULT, baseline)
+    files = checked_folder(output, overwrite=overwrite)
+    options = given(value=value, timing=timing, **records)
+    options["attributes"] = named_attributes(options, attribute, segment_column(by))
+    check_named(options, ("customer", "start", "value"), "the columns of the records")
+    progress("Read the contracts")
+    contracts = Subscriptions(source, **options)
+    asked: dict[str, Any] = {"cutoffs": cutoff, "horizon": horizon, "by": by, "unit": unit, "until": until}
+    asked |= {"since": since, "method": method, "interval": interval, "jobs": jobs, "seed": seed}
+    return backtested(models, contracts, asked, baseline, files, progress)
 
 
 def _loaded(path: str | Path) -> ContractualCLVFit:

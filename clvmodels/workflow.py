@@ -5,8 +5,9 @@ Each option of a command is an option of its function, and the reverse.
 
 from __future__ import annotations
 
+import csv
 import glob
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -19,15 +20,24 @@ from clvmodels.data.choice import Where
 from clvmodels.data.transactions import BadRows, Day, Refunds, Transactions
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, StaleDataError, counted
+from clvmodels.evaluation.backtest import Backtest
+from clvmodels.evaluation.backtest import backtest as backtest_models
+from clvmodels.evaluation.comparators import OwnRate, PredictZero, RepeatLastPeriod
+from clvmodels.evaluation.comparison import Comparison
 from clvmodels.evaluation.metrics import compare
 from clvmodels.evaluation.monitoring import Check
 from clvmodels.evaluation.monitoring import check as check_fit
+from clvmodels.evaluation.peer_lifetimes import LifetimesCLV
+from clvmodels.evaluation.regression import RegressionCLV
+from clvmodels.evaluation.windows import ACQUIRED
 from clvmodels.export import checked_path, export
+from clvmodels.files import check_targets, written_whole
 from clvmodels.models.base import Method
 from clvmodels.models.forecast import check_infinite, memberships
 from clvmodels.models.spend.gamma_gamma import GammaGamma
 from clvmodels.models.transactions.base import TransactionFit
 from clvmodels.models.transactions.bgnbd import BGNBD
+from clvmodels.models.transactions.mbgnbd import MBGNBD
 from clvmodels.persistence import checked_model_path, load
 from clvmodels.persistence import save as save_fit
 from clvmodels.time import Horizon, horizon_days, oldest_day
@@ -38,6 +48,20 @@ from clvmodels.value.simple import SimpleCLV
 if TYPE_CHECKING:
     from clvmodels.data.audit import Audit
     from clvmodels.data.transactions import Source
+
+# What `backtest` knows by name, and what it takes if nothing is said.
+SHOP_MODELS: dict[str, Any] = {
+    "simple": SimpleCLV(),
+    "zero": PredictZero(),
+    "repeat": RepeatLastPeriod(),
+    "own-rate": OwnRate(),
+    "regression": RegressionCLV(),
+    "lifetimes": LifetimesCLV(),
+    "bgnbd": NonContractualCLV(BGNBD(), GammaGamma()),
+    "mbgnbd": NonContractualCLV(MBGNBD(), GammaGamma()),
+}
+SHOP_DEFAULT = ("simple", "own-rate", "bgnbd", "mbgnbd")
+BACKTEST_FILES = ("verdict.txt", "table.csv", "comparison.csv", "predictions.parquet", "problems.csv")
 
 DEMO_CUTOFF, DEMO_HOLDOUT = "1997-09-30", "39 weeks"
 DEMO_BASELINE, DEMO_MODEL = "simple formula", "BG/NBD + Gamma-Gamma"
@@ -106,6 +130,25 @@ class Demo:
     comparison: pd.DataFrame
     prediction: Prediction
     csv: Path
+
+
+@dataclass(frozen=True)
+class Backtested:
+    """Models held against each other, and where that was written.
+
+    Parameters
+    ----------
+    result : Backtest
+    comparison : Comparison
+        Of its models with the baseline.
+    folder : Path
+        It holds `BACKTEST_FILES`: the verdict, `result.table`, `comparison.table`, `result.predictions`, and the
+        failures and warnings.
+    """
+
+    result: Backtest
+    comparison: Comparison
+    folder: Path
 
 
 def files(source: str | Path) -> list[str]:
@@ -364,6 +407,146 @@ def check(
     transactions = Transactions(source, **options)
     progress(f"Check {counted(fit.origin.customers, 'customer')}")
     return check_fit(fit, transactions, until=until, interval=interval, by=by, seed=seed)
+
+
+def backtest(
+    source: Source,
+    *,
+    cutoff: str | Sequence[str],
+    horizon: str | Sequence[str],
+    value: str | Sequence[str] | None = None,
+    attribute: str | Sequence[str] | None = None,
+    by: str | None = None,
+    unit: str | None = None,
+    until: Day | None = None,
+    model: str | Sequence[str] | None = None,
+    baseline: str | None = None,
+    method: Method | None = None,
+    interval: float = 0.9,
+    jobs: int = 1,
+    output: str | Path = "backtest",
+    overwrite: bool = False,
+    seed: int | None = None,
+    progress: Progress = silent,
+    **log: Unpack[LogOptions],
+) -> Backtested:
+    """Hold models against each other on periods of a log that they have not seen: `clvmodels.backtest`.
+
+    Parameters
+    ----------
+    source, value, **log
+        As for `clvmodels.Transactions`.
+    cutoff : str or sequence of str
+        Last days of the past, or ``"4 every 13 weeks"``.
+    horizon : str or sequence of str
+        How far to predict from each: ``"39 weeks"``, ``"1 year"``.
+    attribute : str or sequence of str, optional
+        Columns that describe the customer.
+    by : str, optional
+        The one of them whose values are scored apart, too, or "acquisition month", "acquisition quarter" or
+        "acquisition year".
+    unit : {"day", "week", "month", "year"}, default "week"
+        Unit of time of the fits.
+    until : date, optional
+        Last day observed, from which cutoffs are counted back; default: the last date in the log.
+    model : str or sequence of str, optional
+        Names of `SHOP_MODELS`; default: `SHOP_DEFAULT`.
+    baseline : str, optional
+        The one of them that the others are compared with; default: the first.
+    method : {"ml", "map", "laplace"}, default "ml"
+        How the models are fitted.
+    interval : float
+        Coverage of the intervals, in (0, 1).
+    jobs : int
+        How many fits run at once.
+    output : str or Path
+        A folder, made if it is not there, for `BACKTEST_FILES`.
+    overwrite : bool
+        Replace these files.
+    seed : int, optional
+        Of all draws; drawn if not given.
+    progress : callable
+        Is told what is done next.
+
+    Raises
+    ------
+    DataError
+        If the log cannot be read, a window is not observed whole, or no model could be fitted anywhere.
+    ValueError
+        If an option is not understood.
+    OSError
+        If the files exist and are not to be replaced, or cannot be written.
+    """
+    models = chosen_models(SHOP_MODELS, model, SHOP_DEFAULT, baseline)
+    files = checked_folder(output, overwrite=overwrite)
+    options = given(value=value, **log)
+    options["attributes"] = named_attributes(options, attribute, segment_column(by))
+    check_named(options, ("customer", "date", "value"), "the columns of the log")
+    progress("Read the log")
+    transactions = Transactions(source, **options)
+    asked: dict[str, Any] = {"cutoffs": cutoff, "horizon": horizon, "by": by, "unit": unit, "until": until}
+    asked |= {"method": method, "interval": interval, "jobs": jobs, "seed": seed}
+    return backtested(models, transactions, asked, baseline, files, progress)
+
+
+# What backtests have in common with those of contracts
+
+
+def chosen_models(
+    known: Mapping[str, Any], wanted: str | Sequence[str] | None, default: Sequence[str], baseline: str | None
+) -> dict[str, Any]:
+    """The models of these names, the baseline among them."""
+    names = list(dict.fromkeys(listed(wanted) or default))
+    for name in [*names, *filter(None, [baseline])]:
+        if name not in known:
+            raise ValueError(f"unknown model {name!r}; use one of {', '.join(map(repr, known))}")
+    if baseline is not None and baseline not in names:
+        raise ValueError(f"baseline {baseline!r} is not among the models: {', '.join(map(repr, names))}")
+    return {name: known[name] for name in names}
+
+
+def segment_column(by: str | None) -> str | None:
+    """The column that makes the segments, if it is one and not the day of acquisition."""
+    return None if by is None or ACQUIRED.fullmatch(by) else by
+
+
+def checked_folder(output: str | Path, *, overwrite: bool) -> list[Path]:
+    """The files of a backtest in a folder, if they can be written there."""
+    folder = Path(output)
+    paths = [folder / name for name in BACKTEST_FILES]
+    if folder.is_dir():
+        check_targets(*paths, overwrite=overwrite)
+    else:
+        check_targets(folder, overwrite=False)
+    return paths
+
+
+def backtested(
+    models: dict[str, Any],
+    data: Any,
+    asked: dict[str, Any],
+    baseline: str | None,
+    files: list[Path],
+    progress: Progress,
+) -> Backtested:
+    """The models backtested, compared, and written."""
+    progress(f"Fit and score {counted(len(models), 'model')}")
+    result = backtest_models(models, data, **asked, progress=False)
+    progress("Compare them")
+    comparison = result.compare(baseline)
+    problems = pd.concat(
+        [
+            result.failures.rename(columns={"reason": "told"}).assign(kind="failure"),
+            result.warnings.rename(columns={"warning": "told"}).assign(kind="warning"),
+        ]
+    )
+    files[0].parent.mkdir(exist_ok=True)
+    with written_whole(*files) as folder:
+        (folder / "verdict.txt").write_text(f"{comparison.verdict}\n", encoding="utf-8")
+        result.predictions.to_parquet(folder / "predictions.parquet", index=False)
+        for name, table in (("table", result.table), ("comparison", comparison.table), ("problems", problems)):
+            table.to_csv(folder / f"{name}.csv", index=False, quoting=csv.QUOTE_NONNUMERIC)
+    return Backtested(result, comparison, files[0].parent)
 
 
 # What predictions have in common with those for contracts

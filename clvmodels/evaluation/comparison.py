@@ -243,7 +243,7 @@ def _verdict(baseline: str, table: pd.DataFrame, level: pd.DataFrame, interval: 
             if model == baseline:
                 lines.append(f"  {model:{width}}  {'baseline':{len(SAME)}}  {told}")
                 continue
-            lines.append(f"  {model:{width}}  {_overall(chosen['verdict']):{len(SAME)}}  {told}")
+            lines.append(f"  {model:{width}}  {overall(chosen['verdict']):{len(SAME)}}  {told}")
             details = "; ".join(
                 f"{metric['metric']} {metric['value']:.4g} against {metric['baseline_value']:.4g}"
                 + (f" ({SAME})" if metric["verdict"] == SAME else "")
@@ -264,7 +264,7 @@ def _level_told(row: pd.Series) -> str:
     return told if row["cutoffs"] == 1 else f"{told} ({row['lowest']:+.0%} to {row['highest']:+.0%} over the cutoffs)"
 
 
-def _overall(verdicts: pd.Series) -> str:
+def overall(verdicts: pd.Series) -> str:
     """One word for all metrics."""
     said = set(verdicts) - {SAME}
     if not said:

@@ -23,7 +23,7 @@ Data = Transactions | Subscriptions
 Cutoffs = Day | Sequence[Day] | str
 
 _ROLLING = re.compile(r"\s*(\d+)\s+every\s+(.+)", re.IGNORECASE)
-_ACQUIRED = re.compile(r"acquisition\s+(month|quarter|year)", re.IGNORECASE)
+ACQUIRED = re.compile(r"acquisition\s+(month|quarter|year)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +150,7 @@ def _before(end: pd.Timestamp, length: Horizon, unit: str) -> pd.Timestamp:
 def _segments(customers: Customers, by: str | None) -> Segments:
     if by is None:
         return Segments("segment", [], np.empty(0, np.intp))
-    if (words := _ACQUIRED.fullmatch(by)) and by not in customers.table.columns:
+    if (words := ACQUIRED.fullmatch(by)) and by not in customers.table.columns:
         first = "start" if isinstance(customers, Durations) else "first_date"
         period = customers.table[first].dt.to_period({"month": "M", "quarter": "Q", "year": "Y"}[words[1].lower()])
         codes, labels = pd.factorize(period, sort=True)
