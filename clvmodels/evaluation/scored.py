@@ -29,6 +29,8 @@ from clvmodels.evaluation.metrics import (
     CRPS,
     METRICS,
     Average,
+    CensoredBrier,
+    Concordance,
     IntervalScore,
     LogScore,
     Metric,
@@ -100,10 +102,12 @@ class Scored:
         if self.target not in metric.targets:
             return None
         frame = self.frame
-        if metric.name == "concordance":
+        if isinstance(metric, (Concordance, CensoredBrier)):
             if "event" not in frame.columns:
                 return None
-            return [frame["time"].to_numpy(), frame["event"].to_numpy(), -frame["mean"].to_numpy()]
+            stays = frame["mean"].to_numpy()
+            seen = [frame["time"].to_numpy(), frame["event"].to_numpy()]
+            return [*seen, -stays if isinstance(metric, Concordance) else stays]
         if metric.functional == "distribution":
             return None  # scored draw by draw, and kept
         names = _FED[metric.functional]
@@ -131,7 +135,7 @@ class Scored:
         chosen = np.ones(len(self.frame), bool) if segment is None else (self.frame["segment"] == segment).to_numpy()
         for name, value in self.totals.loc[ALL if segment is None else segment].items():
             yield {"metric": _TOTAL_NAMES[str(name)], "value": value, "se": math.nan}
-        for metric in metrics_for(self.coverage):
+        for metric in (*metrics_for(self.coverage), *self._of_censored()):
             try:
                 found = self._measured(metric, chosen)
             except DataError as problem:
@@ -144,6 +148,11 @@ class Scored:
         if "implied" in self.frame.columns:
             implied = self.frame["implied"].to_numpy()[chosen]
             yield {"metric": "implied_coverage", "value": implied.mean(), "se": math.nan}
+
+    def _of_censored(self) -> Iterator[Metric]:
+        """What speaks of all, where sight of some was lost before the end; who is seen longest is seen until then."""
+        if self.target == "retained" and "event" in self.frame.columns and self.frame["actual"].isna().any():
+            yield CensoredBrier(at=float(self.frame["time"].max()))
 
     def _relative(self, metric: Metric, value: float, chosen: NDArray[np.bool_]) -> Iterator[dict[str, Any]]:
         """The error over that of simple predictions; 0 where theirs is infinite."""
