@@ -33,20 +33,20 @@ SAME = "not distinguishable"
 WINDOWS = 8  # so many that do not overlap, and the spread over them tells how sure the level is
 _RESAMPLES = 1000
 _NOISE = 0.005  # of a score: on CDNOW those of one model with other seeds and 1,000 draws differ by up to 0.4 %
-_RANKED = 200  # resamples of what is no average
+_RANKED = 400  # resamples of what is no average
 _DECIDING = {
     "transactions": (SquaredError(), PoissonDeviance(), CRPS(), Gini()),
     "revenue": (SquaredError(), TweedieDeviance(), CRPS(), Gini()),
     "retained": (Brier(), LogLoss(), Gini()),
 }
 _WHAT = (
-    "Differences are judged by {interval:.0%} intervals over {resamples:,} bootstrap samples of the customers, each\n"
-    "with all cutoffs of theirs: they cover which customers were sampled, not what hits all of them, as a crisis.\n"
-    "A difference below {noise:.1%} is never told from the noise of draws."
+    "Judged by {interval:.0%} intervals of the differences, simultaneous over the metrics of a target, from bootstrap\n"
+    "samples of the customers, each at all cutoffs together. They cover which customers were sampled, not shocks of the\n"
+    "market that hit all of them. A difference below {noise:.1%} is never told from the noise of draws."
 )
 _NO_LEVEL = (
-    "The level (total) has no interval: {windows} without overlap tell too little of how the market moves; shown\n"
-    "is its range over the cutoffs."
+    "The total, in per cent too much or too little, has no interval: {windows} without overlap tell too little of\n"
+    "how the market moves. Of several cutoffs its range is shown."
 )
 
 
@@ -121,7 +121,9 @@ def _differences(pairs: list[tuple[Scored, Scored]], interval: float, seed: int)
     codes, customers = pd.factorize(np.concatenate([one.frame.index.to_numpy(object) for one, _ in pairs]))
     parts = np.split(codes, np.cumsum([len(one.frame) for one, _ in pairs])[:-1])
     found = []
-    for metric in _DECIDING[pairs[0][0].target]:
+    deciding = _DECIDING[pairs[0][0].target]
+    simultaneous = 1 - (1 - interval) / len(deciding)  # Bonferroni
+    for metric in deciding:
         if isinstance(metric, Gini):
             values = _ranked(pairs, metric, parts, len(customers), seed)
         else:
@@ -133,7 +135,7 @@ def _differences(pairs: list[tuple[Scored, Scored]], interval: float, seed: int)
         (value, other), drawn = values[0], values[1:]
         with np.errstate(invalid="ignore"):
             difference = value - other
-            lower, upper = (end.item() for end in summarise((drawn[:, 0] - drawn[:, 1])[:, None], interval))
+            lower, upper = (end.item() for end in summarise((drawn[:, 0] - drawn[:, 1])[:, None], simultaneous))
         if math.isnan(difference) or not math.isfinite(value + other):
             # An infinite score is worse than any other, whatever customers are drawn.
             lower = upper = difference
@@ -234,39 +236,44 @@ def _verdict(baseline: str, table: pd.DataFrame, level: pd.DataFrame, interval: 
     days = f"{cutoffs[0]:%Y-%m-%d}" + (f" to {cutoffs[-1]:%Y-%m-%d}" if len(cutoffs) > 1 else "")
     lines = [f"Against {baseline}: {counted(customers, 'customer')}, {counted(len(cutoffs), 'cutoff')} ({days})"]
     for (horizon, target), levels in level.groupby(["horizon", "target"], sort=False):
-        lines += ["", f"{target}, {horizon} ahead"]
-        width = max(len(model) for model in levels["model"])
+        some = table[(table["horizon"] == horizon) & (table["target"] == target)]
+        rows, words = {}, []
         for _, row in levels.iterrows():
-            model = row["model"]
-            told = _level_told(row)
-            chosen = table[(table["horizon"] == horizon) & (table["target"] == target) & (table["model"] == model)]
-            if model == baseline:
-                lines.append(f"  {model:{width}}  {'baseline':{len(SAME)}}  {told}")
-                continue
-            lines.append(f"  {model:{width}}  {overall(chosen['verdict']):{len(SAME)}}  {told}")
-            details = "; ".join(
-                f"{metric['metric']} {metric['value']:.4g} against {metric['baseline_value']:.4g}"
-                + (f" ({SAME})" if metric["verdict"] == SAME else "")
-                for _, metric in chosen.iterrows()
-            )
-            lines.append(f"  {'':{width}}  {'':{len(SAME)}}  {details}")
+            theirs = some[some["model"] == row["model"]].set_index("metric")
+            # The baseline's numbers are those beside any other model.
+            of_baseline = some.groupby("metric", sort=False)["baseline_value"].last()
+            numbers = of_baseline if row["model"] == baseline else theirs["value"]
+            told = {name: f"{value:.4g}" for name, value in numbers.items()}
+            rows[row["model"]] = {"total": _level_told(row), **told}
+            words.append("" if row["model"] == baseline else overall(theirs["verdict"]))
+        width = max(map(len, words))
+        frame = pd.DataFrame.from_dict(rows, orient="index").fillna("-")
+        frame[""] = [word.ljust(width) for word in words]
+        lines += ["", f"{target}, {horizon} ahead", *map(str.rstrip, frame.to_string().splitlines())]
     number = int(level["apart"].max())
-    lines += ["", _WHAT.format(interval=interval, resamples=_RESAMPLES, noise=_NOISE)]
+    lines += ["", _WHAT.format(interval=interval, noise=_NOISE)]
     if number < WINDOWS:
         lines.append(_NO_LEVEL.format(windows=counted(number, "window")))
     return "\n".join(lines)
 
 
 def _level_told(row: pd.Series) -> str:
-    told = f"total {row['bias']:+.0%}"
+    """The relative error of the total; of several cutoffs with its interval or its range."""
+    told = f"{row['bias']:+.0%}"
     if not math.isnan(row["lower"]):
-        return f"{told} (interval {row['lower']:+.0%} to {row['upper']:+.0%})"
-    return told if row["cutoffs"] == 1 else f"{told} ({row['lowest']:+.0%} to {row['highest']:+.0%} over the cutoffs)"
+        return f"{told} [{row['lower']:+.0%}, {row['upper']:+.0%}]"
+    return told if row["cutoffs"] == 1 else f"{told} ({row['lowest']:+.0%} to {row['highest']:+.0%})"
 
 
 def overall(verdicts: pd.Series) -> str:
-    """One word for all metrics."""
-    said = set(verdicts) - {SAME}
-    if not said:
-        return SAME
-    return said.pop() if len(said) == 1 else "mixed"
+    """The verdicts of all metrics, by their names, in words.
+
+    >>> overall(pd.Series({"rmse": "better", "gini": "not distinguishable"}))
+    'better in rmse, else not distinguishable'
+    """
+    by_word = {word: [str(name) for name in verdicts.index[verdicts == word]] for word in ("better", "worse", SAME)}
+    said = {word: names for word, names in by_word.items() if names}
+    if len(said) <= 1:
+        return next(iter(said), "")
+    decided = [f"{word} in {', '.join(names)}" for word, names in said.items() if word != SAME]
+    return "; ".join(decided) + (f", else {SAME}" if SAME in said else "")
