@@ -484,7 +484,7 @@ def backtest(
     check_named(options, ("customer", "date", "value"), "the columns of the log")
     progress("Read the log")
     transactions = Transactions(source, **options)
-    asked: dict[str, Any] = {"cutoffs": cutoff, "horizon": horizon, "by": by, "unit": unit, "until": until}
+    asked: dict[str, Any] = {"cutoffs": cutoffs_of(cutoff), "horizon": horizon, "by": by, "unit": unit, "until": until}
     asked |= {"method": method, "interval": interval, "jobs": jobs, "seed": seed}
     return backtested(models, transactions, asked, baseline, files, progress)
 
@@ -503,6 +503,11 @@ def chosen_models(
     if baseline is not None and baseline not in names:
         raise ValueError(f"baseline {baseline!r} is not among the models: {', '.join(map(repr, names))}")
     return {name: known[name] for name in names}
+
+
+def cutoffs_of(cutoff: str | Sequence[str]) -> str | Sequence[str]:
+    """The days, or the one text that says them all."""
+    return cutoff if isinstance(cutoff, str) or len(cutoff) != 1 else cutoff[0]
 
 
 def segment_column(by: str | None) -> str | None:
