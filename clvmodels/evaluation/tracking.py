@@ -53,7 +53,8 @@ def tracked(fit: Any, split: Split, interval: float, seed: int) -> pd.DataFrame:
             "actual": actual,
         }
     )
-    fit = getattr(fit, "transactions", fit)
+    part = getattr(fit, "transactions", None)
+    fit = part if isinstance(part, TransactionFit) else fit
     if isinstance(fit, TransactionFit):
         before = np.diff(_expected_until(fit, T / length, edges[: back + 1] / length))
         after = np.diff(_expected_after(fit, calibration, edges[back:] / length))

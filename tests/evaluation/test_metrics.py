@@ -346,6 +346,14 @@ def test_gini_by_hand_and_by_the_area_of_the_lift_curve():
     assert 2 * area[1] == pytest.approx(np.abs(COUNTS[:, None] - COUNTS).mean() / 2 / COUNTS.mean(), rel=1e-12)
 
 
+def test_gini_of_many_resamples_at_once_is_that_of_each():
+    weights = np.random.default_rng(17).multinomial(400, np.full(400, 1 / 400), 5).astype(float)
+    found = m.Gini().value(weights, MONEY, MEANS)
+    np.testing.assert_allclose(found, [m.Gini()(MONEY, MEANS, weights=row) for row in weights], rtol=1e-12)
+    assert m.Gini().value(weights, MONEY, np.ones(400)).tolist() == [0] * 5
+    assert np.isnan(m.Gini().value(weights, np.ones(400), MEANS)).all()
+
+
 def test_gini_of_an_event_is_twice_the_area_under_the_roc_curve_less_one():
     auc = sklearn_metrics.roc_auc_score(BOUGHT, MEANS)
     assert m.Gini()(BOUGHT, MEANS) == pytest.approx(2 * auc - 1, rel=1e-12)

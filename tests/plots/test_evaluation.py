@@ -10,6 +10,8 @@ mpl.use("Agg")
 from matplotlib import pyplot
 from matplotlib.colors import to_hex
 
+import clvmodels as clv
+from clvmodels.evaluation.backtest import backtest
 from clvmodels.plots import evaluation
 
 
@@ -250,3 +252,22 @@ def test_a_model_has_its_colour_in_every_picture(groups):
     )
     assert line(ax, "Simple").get_color() == line(evaluation.calibration(groups), "Simple").get_color()
     assert line(ax, "Simple").get_color() == evaluation.COLOURS[1]
+
+
+def test_a_backtest_draws_all_its_models_in_their_colours():
+    log = clv.Transactions(clv.datasets.cdnow_sample(), customer="customer_id", date="date", value="amount")
+    models = {"simple": clv.SimpleCLV(), "BG/NBD": clv.BGNBD()}
+    result = backtest(models, log, cutoffs="1997-09-30", horizon="39 weeks", interval=0.8, seed=1, progress=False)
+    drawn = {kind: result.plot(kind) for kind in ("tracking", "cumulative", "calibration", "frequency", "lift")}
+    for ax in drawn.values():
+        assert [line(ax, name).get_color() for name in models] == [*evaluation.COLOURS[:2]]
+    assert "80% band" in labels(drawn["tracking"])
+    # CLVTools: 1653.409 transactions expected within the last 39 weeks.
+    expected = line(drawn["tracking"], "BG/NBD").get_ydata()
+    assert expected[-39:].sum() == pytest.approx(1653.409, abs=0.05)
+    # Fader, Hardie & Lee's customers by repeat transactions before the cutoff.
+    assert drawn["frequency"].get_xticklabels()[0].get_text() == "0\n1,411"
+    assert [patch.get_label() for patch in result.plot("pit").patches][1:] == ["BG/NBD"]
+    ax = result.plot("differences")
+    assert ax.get_title() == "Is it better than simple?"
+    assert labels(ax) == ["BG/NBD"]
