@@ -304,7 +304,7 @@ def show_backtest(made: Backtested) -> None:
     comparison, result = made.comparison, made.result
     head, *_, meaning = comparison.verdict.split("\n\n")
     say(f"{head}\n")
-    known = result.table[(result.table["customers"] == "known") & (result.table["segment"] == "all")]
+    known = made.table[(made.table["customers"] == "known") & (made.table["segment"] == "all")]
     means = known.groupby(["horizon", "target", "model", "metric"])["value"].mean()
     for (horizon, target), levels in comparison.level.groupby(["horizon", "target"], sort=False):
         metrics = METRICS_SHOWN[str(target)]
