@@ -426,9 +426,9 @@ def backtest(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="simple, zero, repeat, own-rate, regression, lifetimes, bgnbd or mbgnbd; may be given again.",
+            help="simple, zero, repeat, own-rate, regression, lifetimes, bgnbd, mbgnbd or pareto-nbd; again for more.",
             metavar="MODEL",
-            show_default="simple, own-rate, bgnbd, mbgnbd",
+            show_default="simple, own-rate, bgnbd, mbgnbd, pareto-nbd",
         ),
     ] = None,
     baseline: Baseline = None,

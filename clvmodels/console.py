@@ -304,18 +304,23 @@ def show_backtest(made: Backtested) -> None:
     comparison, result = made.comparison, made.result
     head, *_, meaning = comparison.verdict.split("\n\n")
     say(f"{head}\n")
-    known = result.table[(result.table["customers"] == "known") & (result.table["segment"] == "all")]
+    known = made.table[(made.table["customers"] == "known") & (made.table["segment"] == "all")]
     means = known.groupby(["horizon", "target", "model", "metric"])["value"].mean()
     for (horizon, target), levels in comparison.level.groupby(["horizon", "target"], sort=False):
         metrics = METRICS_SHOWN[str(target)]
         rows = []
-        for model, bias in zip(levels["model"], levels["bias"], strict=True):
+        several = bool((levels["cutoffs"] > 1).any())
+        for _, level in levels.iterrows():
+            model = level["model"]
             chosen = comparison.table[["horizon", "target", "model"]].eq([horizon, target, model]).all(axis=1)
             word = overall(comparison.table.loc[chosen, "verdict"]).replace(SAME, UNDECIDED)
             values = (means.get((horizon, target, model, metric), math.nan) for metric in metrics.values())
             shown = ["" if math.isnan(value) else f"{value:,.4g}" for value in values]
-            rows.append([model, "baseline" if model == comparison.baseline else word, f"{bias:+.0%}", *shown])
-        show(f"{target}, {horizon} ahead", ["", "", "total", *metrics], rows)
+            ends = ("lowest", "highest") if math.isnan(level["lower"]) else ("lower", "upper")
+            reach = [" to ".join(f"{level[end]:+.0%}" for end in ends)] if several else []
+            word = "baseline" if model == comparison.baseline else word
+            rows.append([model, word, f"{level['bias']:+.0%}", *reach, *shown])
+        show(f"{target}, {horizon} ahead", ["", "", "total", *["over cutoffs"] * several, *metrics], rows)
     say(meaning.replace("\n", " "))
     say(f"{UNDECIDED}: {SAME}; total: error of the total; the other columns are means over the cutoffs.")
     for _, failure in result.failures.iterrows():

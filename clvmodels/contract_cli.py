@@ -407,7 +407,7 @@ def backtest(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="simple, kaplan-meier, or a name that predict --survival takes; may be given again.",
+            help="simple, kaplan-meier, or a name that predict --survival takes; again for more.",
             metavar="MODEL",
             show_default="simple, sbg, bdw, weibull",
         ),

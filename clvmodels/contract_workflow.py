@@ -51,6 +51,7 @@ from clvmodels.workflow import (
     checked_file,
     checked_folder,
     chosen_models,
+    cutoffs_of,
     given,
     listed,
     named_attributes,
@@ -454,7 +455,7 @@ def backtest(
     check_named(options, ("customer", "start", "value"), "the columns of the records")
     progress("Read the contracts")
     contracts = Subscriptions(source, **options)
-    asked: dict[str, Any] = {"cutoffs": cutoff, "horizon": horizon, "by": by, "unit": unit, "until": until}
+    asked: dict[str, Any] = {"cutoffs": cutoffs_of(cutoff), "horizon": horizon, "by": by, "unit": unit, "until": until}
     asked |= {"since": since, "method": method, "interval": interval, "jobs": jobs, "seed": seed}
     return backtested(models, contracts, asked, baseline, files, progress)
 

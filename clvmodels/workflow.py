@@ -38,6 +38,7 @@ from clvmodels.models.spend.gamma_gamma import GammaGamma
 from clvmodels.models.transactions.base import TransactionFit
 from clvmodels.models.transactions.bgnbd import BGNBD
 from clvmodels.models.transactions.mbgnbd import MBGNBD
+from clvmodels.models.transactions.pareto_nbd import ParetoNBD
 from clvmodels.persistence import checked_model_path, load
 from clvmodels.persistence import save as save_fit
 from clvmodels.time import Horizon, horizon_days, oldest_day
@@ -59,8 +60,9 @@ SHOP_MODELS: dict[str, Any] = {
     "lifetimes": LifetimesCLV(),
     "bgnbd": NonContractualCLV(BGNBD(), GammaGamma()),
     "mbgnbd": NonContractualCLV(MBGNBD(), GammaGamma()),
+    "pareto-nbd": NonContractualCLV(ParetoNBD(), GammaGamma()),
 }
-SHOP_DEFAULT = ("simple", "own-rate", "bgnbd", "mbgnbd")
+SHOP_DEFAULT = ("simple", "own-rate", "bgnbd", "mbgnbd", "pareto-nbd")
 BACKTEST_FILES = ("verdict.txt", "table.csv", "comparison.csv", "predictions.parquet", "problems.csv")
 
 DEMO_CUTOFF, DEMO_HOLDOUT = "1997-09-30", "39 weeks"
@@ -139,14 +141,17 @@ class Backtested:
     Parameters
     ----------
     result : Backtest
+    table : DataFrame
+        All its metrics.
     comparison : Comparison
         Of its models with the baseline.
     folder : Path
-        It holds `BACKTEST_FILES`: the verdict, `result.table`, `comparison.table`, `result.predictions`, and the
-        failures and warnings.
+        It holds `BACKTEST_FILES`: the verdict, `table`, `comparison.table`, `result.predictions`, and the failures and
+        warnings.
     """
 
     result: Backtest
+    table: pd.DataFrame
     comparison: Comparison
     folder: Path
 
@@ -484,7 +489,7 @@ def backtest(
     check_named(options, ("customer", "date", "value"), "the columns of the log")
     progress("Read the log")
     transactions = Transactions(source, **options)
-    asked: dict[str, Any] = {"cutoffs": cutoff, "horizon": horizon, "by": by, "unit": unit, "until": until}
+    asked: dict[str, Any] = {"cutoffs": cutoffs_of(cutoff), "horizon": horizon, "by": by, "unit": unit, "until": until}
     asked |= {"method": method, "interval": interval, "jobs": jobs, "seed": seed}
     return backtested(models, transactions, asked, baseline, files, progress)
 
@@ -503,6 +508,11 @@ def chosen_models(
     if baseline is not None and baseline not in names:
         raise ValueError(f"baseline {baseline!r} is not among the models: {', '.join(map(repr, names))}")
     return {name: known[name] for name in names}
+
+
+def cutoffs_of(cutoff: str | Sequence[str]) -> str | Sequence[str]:
+    """The days, or the one text that says them all."""
+    return cutoff if isinstance(cutoff, str) or len(cutoff) != 1 else cutoff[0]
 
 
 def segment_column(by: str | None) -> str | None:
@@ -533,7 +543,7 @@ def backtested(
     progress(f"Fit and score {counted(len(models), 'model')}")
     result = backtest_models(models, data, **asked, progress=False)
     progress("Compare them")
-    comparison = result.compare(baseline)
+    table, comparison = result.table, result.compare(baseline)
     problems = pd.concat(
         [
             result.failures.rename(columns={"reason": "told"}).assign(kind="failure"),
@@ -544,9 +554,9 @@ def backtested(
     with written_whole(*files) as folder:
         (folder / "verdict.txt").write_text(f"{comparison.verdict}\n", encoding="utf-8")
         result.predictions.to_parquet(folder / "predictions.parquet", index=False)
-        for name, table in (("table", result.table), ("comparison", comparison.table), ("problems", problems)):
-            table.to_csv(folder / f"{name}.csv", index=False, quoting=csv.QUOTE_NONNUMERIC)
-    return Backtested(result, comparison, files[0].parent)
+        for name, frame in (("table", table), ("comparison", comparison.table), ("problems", problems)):
+            frame.to_csv(folder / f"{name}.csv", index=False, quoting=csv.QUOTE_NONNUMERIC)
+    return Backtested(result, table, comparison, files[0].parent)
 
 
 # What predictions have in common with those for contracts

@@ -482,6 +482,71 @@ def test_what_cannot_be_checked_is_refused_in_one_sentence(folder):
         assert_refused(call("check", *arguments), sentence, folder, before)
 
 
+BACKTEST = ("backtest", "orders.csv", *COLUMNS, "--cutoff", "2024-04-30", "--horizon", "8 weeks")
+
+
+def test_backtest_writes_what_the_library_finds(folder, lines):
+    chosen = ("--model", "simple", "--model", "zero", "--model", "bgnbd", "--baseline", "zero", "--seed", "1")
+    ran = call(*BACKTEST, *chosen)
+    assert ran.exit_code == 0, ran.output
+    assert fits(ran.stdout)
+    log = clv.Transactions("orders.csv", customer="id", date="day", value="amount")
+    models = {name: workflow.SHOP_MODELS[name] for name in ("simple", "zero", "bgnbd")}
+    expected = clv.backtest(models, log, "2024-04-30", "8 weeks", seed=1, progress=False)
+    assert sorted(path.name for path in Path("backtest").iterdir()) == sorted(workflow.BACKTEST_FILES)
+    table = pd.read_csv("backtest/table.csv", parse_dates=["cutoff"])
+    pd.testing.assert_frame_equal(table, expected.table, check_dtype=False)
+    predictions = pd.read_parquet("backtest/predictions.parquet")
+    pd.testing.assert_frame_equal(predictions, expected.predictions, check_dtype=False)
+    comparison = expected.compare("zero")
+    assert Path("backtest/verdict.txt").read_text() == f"{comparison.verdict}\n"
+    assert set(pd.read_csv("backtest/problems.csv")["kind"]) <= {"warning", "failure"}
+    for target in ("transactions", "revenue"):
+        assert f"{target}, 8 weeks ahead" in ran.stdout
+        found = comparison.level.set_index(["target", "model"]).loc[(target, "bgnbd")]
+        rmse = table.set_index(["target", "model", "metric", "customers"]).loc[
+            (target, "bgnbd", "rmse", "known"), "value"
+        ]
+        assert re.search(rf"bgnbd +\w+ +\{found['bias']:+.0%} +{rmse.item():,.4g} ", ran.stdout)
+    assert re.search(r"zero +baseline +-100% ", ran.stdout)
+    before = sorted(folder.iterdir())
+    assert_refused(call(*BACKTEST, *chosen), "verdict.txt exists; replace it with --overwrite", folder, before)
+    assert call(*BACKTEST, *chosen, "--overwrite", "--model", "own-rate").exit_code == 0
+    assert set(pd.read_csv("backtest/table.csv")["model"]) == {"simple", "zero", "bgnbd", "own-rate"}
+
+
+def test_several_cutoffs_show_their_range_and_failures_are_told(folder):
+    rolling = ("--cutoff", "3 every 2 weeks", "--horizon", "2 weeks", "--by", "acquisition month", "--unit", "day")
+    some = ("--model", "own-rate", "--model", "regression", "--seed", "1")
+    ran = call("backtest", "orders.csv", *COLUMNS, *rolling, *some)
+    assert ran.exit_code == 0, ran.output
+    assert fits(ran.stdout)
+    assert "over cutoffs" in ran.stdout
+    assert re.search(r"own-rate +baseline +[+-]\d+% +[+-]\d+% to [+-]\d+% ", ran.stdout)
+    assert "Failed: regression at 2024-06-06: DataError: RegressionCLV learns from" in " ".join(ran.stdout.split())
+    assert {"all", "2024-01"} <= set(pd.read_csv("backtest/table.csv")["segment"])
+    problems = pd.read_csv("backtest/problems.csv")
+    assert (problems["kind"] == "failure").sum() == 3
+
+
+BAD_BACKTESTS = {
+    "unknown model": (["--model", "arima"], "unknown model 'arima'; use one of 'simple', 'zero', 'repeat', 'own-rate'"),
+    "foreign baseline": (
+        ["--model", "zero", "--baseline", "simple"],
+        "baseline 'simple' is not among the models: 'zero'",
+    ),
+    "no folder": (["--output", "missing/backtest"], "there is no folder missing"),
+    "unknown horizon": (["--horizon", "soon"], "horizon 'soon'"),
+    "too long": (["--horizon", "5 years"], "but the log ends on 2024-07-18"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD_BACKTESTS.values(), ids=BAD_BACKTESTS)
+def test_what_cannot_be_backtested_is_refused_in_one_sentence(folder, arguments, sentence):
+    before = sorted(folder.iterdir())
+    assert_refused(call(*BACKTEST, *arguments), sentence, folder, before)
+
+
 BAD_WITH_MODEL = {
     "method": (["--method", "ml"], "--method cannot be given with --model, which is a fit already"),
     "unit": (["--unit", "week"], "--unit cannot be given with --model"),
@@ -528,7 +593,7 @@ def test_a_choice_of_lines_is_written_as_the_command_line_has_it():
     )
 
 
-@pytest.mark.parametrize("command", ["demo", "audit", "predict", "check"])
+@pytest.mark.parametrize("command", ["demo", "audit", "predict", "check", "backtest"])
 def test_help_reads_well(command):
     ran = call(command, "--help")
     assert ran.exit_code == 0
@@ -539,7 +604,7 @@ def test_help_reads_well(command):
         assert f"--{option.replace('_', '-')} " in ran.stdout
 
 
-@pytest.mark.parametrize("command", ["audit", "predict", "check"])
+@pytest.mark.parametrize("command", ["audit", "predict", "check", "backtest"])
 def test_help_names_the_defaults_of_the_log(command):
     shown = " ".join(call(command, "--help").stdout.split())
     for name, parameter in inspect.signature(clv.Transactions).parameters.items():
@@ -551,7 +616,13 @@ def test_the_commands_are_listed_in_full():
     ran = call("--help")
     assert ran.exit_code == 0
     assert fits(ran.stdout)
-    assert re.findall(r"^  (\w+) {2,}[A-Z].*\.$", ran.stdout, re.MULTILINE) == ["demo", "audit", "predict", "check"]
+    assert re.findall(r"^  (\w+) {2,}[A-Z].*\.$", ran.stdout, re.MULTILINE) == [
+        "demo",
+        "audit",
+        "predict",
+        "check",
+        "backtest",
+    ]
     assert "..." not in ran.stdout.partition("Commands:")[2]
 
 

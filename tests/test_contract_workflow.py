@@ -187,6 +187,23 @@ def test_check_holds_later_records_against_a_saved_fit(folder, records):
     assert "shop.clv holds a fit of BGNBD, not one of contracts that can be checked" in ran.stderr
 
 
+def test_backtest_writes_what_the_library_finds(folder, records):
+    asked = ("--cutoff", "2023-12-31", "--horizon", "6 months", "--until", UNTIL, "--timing", "end", "--by", "plan")
+    ran = call(
+        "backtest", "--contracts", "contracts.csv", *OPTIONS, *asked, "--model", "simple", "--model", "sbg", "--seed", 1
+    )
+    assert ran.exit_code == 0, ran.output
+    assert fits(ran.stdout)
+    read = clv.Subscriptions("contracts.csv", **COLUMNS, attributes=["plan"], timing="end")
+    models = {"simple": clv.SimpleCLV(), "sbg": clv.ContractualCLV(clv.SBG(), timing="end")}
+    expected = clv.backtest(models, read, "2023-12-31", "6 months", by="plan", until=UNTIL, seed=1, progress=False)
+    written = pd.read_csv("backtest/table.csv", parse_dates=["cutoff"])
+    pd.testing.assert_frame_equal(written, expected.table, check_dtype=False)
+    assert (folder / "backtest" / "verdict.txt").read_text() == f"{expected.compare().verdict}\n"
+    for target in ("retained", "revenue"):
+        assert f"{target}, 6 months ahead" in ran.stdout
+
+
 def test_a_fit_of_a_shop_is_refused(folder):
     lines = clv.datasets.cdnow_sample()
     log = clv.Transactions(lines, customer="customer_id", date="date", value="amount")
@@ -276,7 +293,7 @@ def test_options_of_the_other_kind_of_data_are_told_apart(folder, arguments, sen
     assert sentence in " ".join(ran.stderr.replace("│", " ").split())
 
 
-@pytest.mark.parametrize("name", ["demo", "audit", "predict", "check"])
+@pytest.mark.parametrize("name", ["demo", "audit", "predict", "check", "backtest"])
 def test_each_option_of_a_command_is_one_of_its_function_and_the_reverse(name):
     function = inspect.signature(getattr(contract_workflow, name)).parameters
     command = inspect.signature(getattr(contract_cli, name)).parameters
@@ -292,7 +309,7 @@ def test_each_option_of_a_command_is_one_of_its_function_and_the_reverse(name):
     assert {key: str(parameter.default) for key, parameter in command.items()} == as_text
 
 
-@pytest.mark.parametrize("command", ["demo", "audit", "predict", "check"])
+@pytest.mark.parametrize("command", ["demo", "audit", "predict", "check", "backtest"])
 def test_help_reads_well(command):
     ran = call(command, "--contracts", "--help")
     assert ran.exit_code == 0
@@ -305,7 +322,7 @@ def test_help_reads_well(command):
     assert "--contracts" in call(command, "--help").stdout
 
 
-@pytest.mark.parametrize("command", ["audit", "predict", "check"])
+@pytest.mark.parametrize("command", ["audit", "predict", "check", "backtest"])
 def test_help_names_the_defaults_of_the_records(command):
     shown = " ".join(call(command, "--contracts", "--help").stdout.split())
     for name, parameter in inspect.signature(clv.Subscriptions).parameters.items():
