@@ -41,8 +41,8 @@ _DECIDING = {
 }
 _WHAT = (
     "Judged by {interval:.0%} intervals of the differences, simultaneous over the metrics of a target, from bootstrap\n"
-    "samples of the customers, each at all cutoffs together. They cover which customers were sampled, not shocks of the\n"
-    "market that hit all of them. A difference below {noise:.1%} is never told from the noise of draws."
+    "samples of the customers, each at all cutoffs together. They cover which customers were sampled, not shocks of\n"
+    "the market that hit all of them. A difference below {noise:.1%} is never told from the noise of draws."
 )
 _NO_LEVEL = (
     "The total, in per cent too much or too little, has no interval: {windows} without overlap tell too little of\n"
