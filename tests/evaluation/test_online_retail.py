@@ -52,6 +52,14 @@ def test_hindsight_explains_a_third_of_it(log, split):
     assert expected / split.holdout["transactions"].sum() - 1 == pytest.approx(0.36, abs=0.005)
 
 
+def test_leaving_out_who_may_be_older_does_not_help():
+    lines = pd.read_parquet(shared("online_retail_ii/invoices.parquet"))
+    log = clv.Transactions(lines, **COLUMNS, first_seen_after="2010-02-28")
+    split = quietly(log.split, CUTOFF, HORIZON)
+    expected = quietly(clv.BGNBD().fit, split.calibration, seed=1).predict(horizon=HORIZON)["expected_transactions"]
+    assert expected.sum() / split.holdout["transactions"].sum() - 1 == pytest.approx(0.71, abs=0.005)
+
+
 def test_four_weeks_are_enough_to_notice(fit):
     lines = pd.read_parquet(shared("online_retail_ii/invoices.parquet"))
     known = clv.Transactions(lines[lines["invoice_date"] < "2011-01-07"], **COLUMNS)
