@@ -460,7 +460,7 @@ class CensoredBrier(Metric):
 class Bias(Metric):
     """Relative error of the total, sum(p) / sum(y) - 1; NaN where nothing happened at all.
 
-    Wübben & von Wangenheim (2008), Journal of Marketing 72(3), doi:10.1509/jmkg.72.3.82, compare models by it.
+    Wübben & von Wangenheim (2008), Journal of Marketing 72(3), compare models by it.
 
     Examples
     --------
