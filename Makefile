@@ -1,18 +1,19 @@
 # make demo   predict CDNOW's customers and compare with the simple formula
-# make test   run all tests
+# make test   run all tests, on two cores
 # make check  lint, format, types
 # make bench  time the log and the fits against lifetimes and lifelines
+# make evaluation  hold every model against four logs: some minutes, and data sets that are not part of the project
 # PYTHON=...  another Python for .venv (3.11 or newer)
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench evaluation clean
 
 demo: .venv/core
 	$(BIN)/clvmodels demo --overwrite
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: .venv/dev
 	$(BIN)/ruff check .
@@ -21,6 +22,9 @@ check: .venv/dev
 
 bench: .venv/core
 	$(BIN)/python -m benchmarks.run
+
+evaluation: .venv/core
+	$(BIN)/python -m benchmarks.evaluation
 
 .venv/core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -24,6 +24,15 @@ if TYPE_CHECKING:
     from clvmodels.errors import DataWarning as DataWarning
     from clvmodels.errors import FitError as FitError
     from clvmodels.errors import StaleDataError as StaleDataError
+    from clvmodels.evaluation.backtest import Backtest as Backtest
+    from clvmodels.evaluation.backtest import backtest as backtest
+    from clvmodels.evaluation.comparators import OwnRate as OwnRate
+    from clvmodels.evaluation.comparators import PredictZero as PredictZero
+    from clvmodels.evaluation.comparators import RepeatLastPeriod as RepeatLastPeriod
+    from clvmodels.evaluation.monitoring import Check as Check
+    from clvmodels.evaluation.monitoring import check as check
+    from clvmodels.evaluation.peer_lifetimes import LifetimesCLV as LifetimesCLV
+    from clvmodels.evaluation.regression import RegressionCLV as RegressionCLV
     from clvmodels.models.spend.gamma_gamma import GammaGamma as GammaGamma
     from clvmodels.models.survival.bdw import BdW as BdW
     from clvmodels.models.survival.cox import Cox as Cox
@@ -74,12 +83,21 @@ _HOME = {
     "ContractualCLV": "clvmodels.value.contractual",
     "NonContractualCLV": "clvmodels.value.noncontractual",
     "SimpleCLV": "clvmodels.value.simple",
+    "Check": "clvmodels.evaluation.monitoring",
+    "check": "clvmodels.evaluation.monitoring",
+    "PredictZero": "clvmodels.evaluation.comparators",
+    "RepeatLastPeriod": "clvmodels.evaluation.comparators",
+    "OwnRate": "clvmodels.evaluation.comparators",
+    "RegressionCLV": "clvmodels.evaluation.regression",
+    "LifetimesCLV": "clvmodels.evaluation.peer_lifetimes",
     "AssumptionWarning": "clvmodels.errors",
     "ConvergenceWarning": "clvmodels.errors",
     "DataError": "clvmodels.errors",
     "DataWarning": "clvmodels.errors",
     "FitError": "clvmodels.errors",
     "StaleDataError": "clvmodels.errors",
+    "Backtest": "clvmodels.evaluation.backtest",
+    "backtest": "clvmodels.evaluation.backtest",
     "load": "clvmodels.persistence",
     "save": "clvmodels.persistence",
 }

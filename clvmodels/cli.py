@@ -1,4 +1,4 @@
-"""Command line: `clvmodels demo | audit | predict`, a thin layer over `clvmodels.workflow`."""
+"""Command line: `clvmodels demo | audit | predict | check | backtest`, a thin layer over `clvmodels.workflow`."""
 
 from __future__ import annotations
 
@@ -14,21 +14,29 @@ from clvmodels import __version__, contract_cli
 from clvmodels.console import (
     Attribute,
     BadRows,
+    Baseline,
     By,
     Customer,
+    Cutoff,
     DateFormat,
     Decimal,
     DiscountRate,
+    EachMethod,
     Encoding,
+    Folder,
     Horizon,
+    Horizons,
     Interval,
+    Jobs,
     Margin,
     Method,
+    Model,
     Output,
     Overwrite,
     Save,
     SavedFit,
     Seed,
+    SegmentsScored,
     Source,
     Thousands,
     Timezone,
@@ -39,6 +47,8 @@ from clvmodels.console import (
     reporting,
     say,
     show,
+    show_backtest,
+    show_check,
     show_prediction,
     values_by_column,
 )
@@ -76,7 +86,7 @@ def _options(command: Any) -> set[str]:
 app = typer.Typer(
     cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
 )
-for _name in ("demo", "audit", "predict"):
+for _name in ("demo", "audit", "predict", "check", "backtest"):
     app.command(f"{_name}-contracts", hidden=True)(getattr(contract_cli, _name))
 
 Date = Annotated[str | None, typer.Option(help="Column with the date or time.", metavar="COLUMN")]
@@ -106,6 +116,12 @@ FirstSeenAfter = Annotated[
 Currency = Annotated[
     list[str] | None,
     typer.Option(help="Column with the currency. Given again: the code that counts.", metavar="COLUMN"),
+]
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        help="day, week, month or year; the predictions do not depend on it.", metavar="UNIT", show_default="week"
+    ),
 ]
 Part = Annotated[
     str | None,
@@ -248,12 +264,7 @@ def predict(
     thousands: Thousands = None,
     encoding: Encoding = None,
     part: Part = None,
-    unit: Annotated[
-        str | None,
-        typer.Option(
-            help="day, week, month or year; the predictions do not depend on it.", metavar="UNIT", show_default="week"
-        ),
-    ] = None,
+    unit: Unit = None,
     horizon: Horizon = "1 year",
     interval: Interval = 0.9,
     margin: Margin = None,
@@ -319,6 +330,160 @@ def predict(
     say(f"\nEach customer: {made.file}")
     if made.saved:
         say(f"The fit, for --model: {made.saved}")
+
+
+@app.command()
+def check(
+    model: Model,
+    source: Source,
+    customer: Customer = None,
+    date: Date = None,
+    value: Annotated[list[str] | None, VALUE] = None,
+    until: Until = None,
+    order: Order = None,
+    attribute: Attribute = None,
+    by: By = None,
+    refunds: Refunds = None,
+    acquired: Acquired = None,
+    first_seen_after: FirstSeenAfter = None,
+    date_format: DateFormat = None,
+    timezone: Timezone = None,
+    bad_rows: BadRows = None,
+    where: Where = None,
+    currency: Currency = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
+    part: Part = None,
+    interval: Interval = 0.9,
+    seed: Seed = None,
+) -> None:
+    """Hold what happened since a saved fit against what it expected.
+
+    Exit code 4 says to fit again, 0 that there is no need to.
+
+    Example: clvmodels check june.clv orders.csv
+
+    For contracts: clvmodels check --contracts --help
+    """
+    with reporting() as progress:
+        from clvmodels import workflow
+
+        made = workflow.check(
+            model,
+            source,
+            value=value,
+            attribute=attribute,
+            by=by,
+            until=until,
+            interval=interval,
+            seed=seed,
+            progress=progress,
+            customer=customer,
+            date=date,
+            order=order,
+            refunds=cast(Any, refunds),
+            acquired=acquired,
+            first_seen_after=first_seen_after,
+            date_format=date_format,
+            timezone=timezone,
+            bad_rows=cast(Any, bad_rows),
+            where=values_by_column(where or []),
+            currency=currency or None,
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
+            part=part,
+        )
+    show_check(made)
+
+
+@app.command()
+def backtest(
+    source: Source,
+    cutoff: Cutoff,
+    horizon: Horizons,
+    customer: Customer = None,
+    date: Date = None,
+    value: Annotated[list[str] | None, VALUE] = None,
+    until: Until = None,
+    order: Order = None,
+    attribute: Attribute = None,
+    by: SegmentsScored = None,
+    refunds: Refunds = None,
+    acquired: Acquired = None,
+    first_seen_after: FirstSeenAfter = None,
+    date_format: DateFormat = None,
+    timezone: Timezone = None,
+    bad_rows: BadRows = None,
+    where: Where = None,
+    currency: Currency = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
+    part: Part = None,
+    unit: Unit = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="simple, zero, repeat, own-rate, regression, lifetimes, bgnbd, mbgnbd or pareto-nbd; again for more.",
+            metavar="MODEL",
+            show_default="simple, own-rate, bgnbd, mbgnbd, pareto-nbd",
+        ),
+    ] = None,
+    baseline: Baseline = None,
+    method: EachMethod = None,
+    interval: Interval = 0.9,
+    jobs: Jobs = 1,
+    output: Folder = Path("backtest"),
+    overwrite: Overwrite = False,
+    seed: Seed = None,
+) -> None:
+    """Hold models against each other on periods that they have not seen.
+
+    Example: clvmodels backtest shop.csv --customer id --date day --value amount
+    --cutoff '4 every 13 weeks' --horizon '26 weeks'
+
+    For contracts: clvmodels backtest --contracts --help
+    """
+    with reporting() as progress:
+        from clvmodels import workflow
+
+        made = workflow.backtest(
+            source,
+            cutoff=cutoff,
+            horizon=horizon,
+            value=value,
+            attribute=attribute,
+            by=by,
+            unit=unit,
+            until=until,
+            model=model,
+            baseline=baseline,
+            method=cast(Any, method),
+            interval=interval,
+            jobs=jobs,
+            output=output,
+            overwrite=overwrite,
+            seed=seed,
+            progress=progress,
+            customer=customer,
+            date=date,
+            order=order,
+            refunds=cast(Any, refunds),
+            acquired=acquired,
+            first_seen_after=first_seen_after,
+            date_format=date_format,
+            timezone=timezone,
+            bad_rows=cast(Any, bad_rows),
+            where=values_by_column(where or []),
+            currency=currency or None,
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
+            part=part,
+        )
+    show_backtest(made)
 
 
 def _show_comparison(comparison: pd.DataFrame, title: str) -> None:

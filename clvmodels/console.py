@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,8 @@ from clvmodels.errors import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from clvmodels.workflow import Prediction
+    from clvmodels.evaluation.monitoring import Check
+    from clvmodels.workflow import Backtested, Prediction
 
 Source = Annotated[str, typer.Argument(help="CSV or Parquet file; a pattern such as 'logs/*.csv' reads many.")]
 Customer = Annotated[
@@ -91,11 +93,36 @@ SavedFit = Annotated[
     Path | None,
     typer.Option(help="Saved fit that predicts, instead of a new one; it knows the columns.", dir_okay=False),
 ]
+Model = Annotated[Path, typer.Argument(help="Saved fit; it knows the columns.", dir_okay=False)]
 Save = Annotated[Path | None, typer.Option(help="File to save the new fit in, for --model: .clv.", dir_okay=False)]
 Output = Annotated[Path, typer.Option(help="File to write: .parquet, .csv or .duckdb.", dir_okay=False)]
 Seed = Annotated[int | None, typer.Option(help="Seed of the draws; the file says which was used.", min=0)]
 
+Cutoff = Annotated[
+    list[str],
+    typer.Option(help="Last day of the past, may be given again; or '4 every 13 weeks'.", metavar="DATE"),
+]
+Horizons = Annotated[
+    list[str], typer.Option("--horizon", help="How far to predict: '39 weeks'; may be given again.", metavar="HORIZON")
+]
+Baseline = Annotated[
+    str | None, typer.Option(help="Model that the others are compared with.", metavar="MODEL", show_default="the first")
+]
+SegmentsScored = Annotated[
+    str | None,
+    typer.Option("--by", help="Column, or 'acquisition month', whose values are scored apart, too.", metavar="COLUMN"),
+]
+EachMethod = Annotated[
+    str | None, typer.Option("--method", help="How to fit: ml, map or laplace.", metavar="METHOD", show_default="ml")
+]
+Jobs = Annotated[int, typer.Option(help="How many fits run at once.", min=1)]
+Folder = Annotated[Path, typer.Option("--output", help="Folder for verdict and tables.", file_okay=False)]
+
 SEGMENTS_SHOWN = 10
+
+
+# How a command ends that says to fit again.
+REFIT = 4
 
 # An option as the sentences of the package write it, such as `until=` or `method='map'`, but not within a path.
 _NAMES = (
@@ -231,6 +258,46 @@ def _show_segments(total: pd.DataFrame) -> None:
         share, where = others["clv"].sum() / every["clv"], f"fit.total(by={total.index.name!r}) in Python"
         say(f"{counted(len(others), 'smaller segment')} with {share:.1%} of the clv: {where}")
     say("The expected values of the segments add up to those of all customers; the ends of the intervals do not.")
+
+
+def show_check(check: Check) -> None:
+    """The verdict and the table; ends the command with a code of its own where it says to fit again."""
+    say(f"{check.verdict}\n")
+    for note in check.notes:
+        say(f"{note}\n")
+    sizes = check.table["customers"].groupby(level=0, sort=False).first()
+    largest = sizes.iloc[:-1].nlargest(SEGMENTS_SHOWN).index
+    rows = []
+    for segment in [*(name for name in sizes.index[:-1] if name in largest), sizes.index[-1]]:
+        if len(sizes) > 1:
+            rows.append([brief(segment, 24), *[""] * 5])
+        for target, row in check.table.loc[segment].iterrows():
+            own = "" if math.isnan(row["outside"]) else f"{row['outside']:.1%} / {row['outside_expected']:.1%}"
+            ends = f"{row['lower']:,.0f} to {row['upper']:,.0f}"
+            name = f"{'  ' * (len(sizes) > 1)}{target}"
+            rows.append([name, f"{row['actual']:,.0f}", f"{row['expected']:,.0f}", ends, f"{row['tail']:.3f}", own])
+    title = (
+        f"After {check.start:%Y-%m-%d}, until {check.end:%Y-%m-%d}: {counted(sizes.iloc[-1], 'customer')} of the fit"
+    )
+    show(title, ["", "actual", "expected", f"{check.interval:.0%} interval", "tail", "outside"], rows)
+    if hidden := len(sizes) - 1 - len(largest):
+        say(f"{counted(hidden, 'smaller segment')}: clvmodels.check(by={check.table.index.names[0]!r}) in Python")
+    say(
+        "tail: probability of a total at least so far out, on either side; outside: share of the customers whose "
+        "outcome lies outside their own interval / the share expected there"
+    )
+    if check.refit:
+        raise typer.Exit(REFIT)
+
+
+def show_backtest(made: Backtested) -> None:
+    """The verdict with its tables, and what went wrong."""
+    typer.echo(f"{made.comparison.verdict}\n")
+    for _, failure in made.result.failures.iterrows():
+        say(f"Failed: {failure['model']} at {failure['cutoff']:%Y-%m-%d}: {failure['reason']}")
+    if number := len(made.result.warnings):
+        say(f"{counted(number, 'warning')}: {made.folder / 'problems.csv'}")
+    say(f"Verdict and tables: {made.folder}, seed {made.result.seed}")
 
 
 def show(title: str, header: list[str], rows: list[list[str]]) -> None:

@@ -1,4 +1,4 @@
-"""Command line of contracts: `clvmodels demo | audit | predict --contracts`, thin over `contract_workflow`."""
+"""Command line of contracts: what `clvmodels ... --contracts` does, thin over `contract_workflow`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,29 @@ import typer
 from clvmodels.console import (
     Attribute,
     BadRows,
+    Baseline,
     By,
     Customer,
+    Cutoff,
     DateFormat,
     Decimal,
     DiscountRate,
+    EachMethod,
     Encoding,
+    Folder,
     Horizon,
+    Horizons,
     Interval,
+    Jobs,
     Margin,
     Method,
+    Model,
     Output,
     Overwrite,
     Save,
     SavedFit,
     Seed,
+    SegmentsScored,
     Source,
     Thousands,
     Timezone,
@@ -35,6 +43,8 @@ from clvmodels.console import (
     reporting,
     say,
     show,
+    show_backtest,
+    show_check,
     show_prediction,
     values_by_column,
 )
@@ -88,6 +98,14 @@ Returns = Annotated[
 Until = Annotated[str | None, typer.Option(help="Last day observed (the last start or end).", metavar="DATE")]
 Since = Annotated[
     str | None, typer.Option(help="First day from which ends were recorded, if contracts are older.", metavar="DATE")
+]
+
+Unit = Annotated[str | None, typer.Option(help="day, week, month or year.", metavar="UNIT", show_default="month")]
+TimingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--timing", help="When a period is paid: at its start or its end.", metavar="WHEN", show_default="start"
+    ),
 ]
 
 # What is shown of a prediction: the name of an interval's columns, and that of its mean.
@@ -222,17 +240,12 @@ def predict(
             show_default="sbg; weibull for several periods",
         ),
     ] = None,
-    unit: Annotated[
-        str | None, typer.Option(help="day, week, month or year.", metavar="UNIT", show_default="month")
-    ] = None,
+    unit: Unit = None,
     horizon: Horizon = "1 year",
     interval: Interval = 0.9,
     margin: Margin = None,
     discount_rate: DiscountRate = None,
-    timing: Annotated[
-        str | None,
-        typer.Option(help="When a period is paid: at its start or its end.", metavar="WHEN", show_default="start"),
-    ] = None,
+    timing: TimingOption = None,
     method: Method = None,
     model: SavedFit = None,
     save: Save = None,
@@ -297,6 +310,162 @@ def predict(
     say(f"Model: {made.table.attrs['model']}\n\nEach customer: {made.file}")
     if made.saved:
         say(f"The fit, for --model: {made.saved}")
+
+
+def check(
+    model: Model,
+    source: Source,
+    customer: Customer = None,
+    start: Start = None,
+    end: End = None,
+    renews: Renews = None,
+    inclusive_ends: InclusiveEnds = None,
+    value: Value = None,
+    value_per: ValuePer = None,
+    period: Period = None,
+    grace: Grace = None,
+    returns: Returns = None,
+    until: Until = None,
+    attribute: Attribute = None,
+    by: By = None,
+    date_format: DateFormat = None,
+    timezone: Timezone = None,
+    bad_rows: BadRows = None,
+    where: Where = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
+    interval: Interval = 0.9,
+    seed: Seed = None,
+) -> None:
+    """Hold what became of contracts since a saved fit against what it expected.
+
+    Exit code 4 says to fit again, 0 that there is no need to.
+
+    Example: clvmodels check --contracts june.clv contracts.csv
+    """
+    with reporting() as progress:
+        from clvmodels import contract_workflow
+
+        made = contract_workflow.check(
+            model,
+            source,
+            value=value,
+            attribute=attribute,
+            by=by,
+            until=until,
+            interval=interval,
+            seed=seed,
+            progress=progress,
+            customer=customer,
+            start=start,
+            end=end,
+            renews=renews,
+            inclusive_ends=inclusive_ends,
+            value_per=value_per,
+            period=period,
+            grace=grace,
+            returns=cast(Any, returns),
+            date_format=date_format,
+            timezone=timezone,
+            bad_rows=cast(Any, bad_rows),
+            where=values_by_column(where or []),
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
+        )
+    show_check(made)
+
+
+def backtest(
+    source: Source,
+    cutoff: Cutoff,
+    horizon: Horizons,
+    customer: Customer = None,
+    start: Start = None,
+    end: End = None,
+    renews: Renews = None,
+    inclusive_ends: InclusiveEnds = None,
+    value: Value = None,
+    value_per: ValuePer = None,
+    period: Period = None,
+    grace: Grace = None,
+    returns: Returns = None,
+    until: Until = None,
+    since: Since = None,
+    attribute: Attribute = None,
+    by: SegmentsScored = None,
+    date_format: DateFormat = None,
+    timezone: Timezone = None,
+    bad_rows: BadRows = None,
+    where: Where = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
+    unit: Unit = None,
+    timing: TimingOption = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="simple, kaplan-meier, or a name that predict --survival takes; again for more.",
+            metavar="MODEL",
+            show_default="simple, sbg, bdw, weibull",
+        ),
+    ] = None,
+    baseline: Baseline = None,
+    method: EachMethod = None,
+    interval: Interval = 0.9,
+    jobs: Jobs = 1,
+    output: Folder = Path("backtest"),
+    overwrite: Overwrite = False,
+    seed: Seed = None,
+) -> None:
+    """Hold models of contracts against each other on periods that they have not seen.
+
+    Example: clvmodels backtest --contracts c.csv --customer id --start from --end to
+    --value price --cutoff 2023-12-31 --horizon '1 year'
+    """
+    with reporting() as progress:
+        from clvmodels import contract_workflow
+
+        made = contract_workflow.backtest(
+            source,
+            cutoff=cutoff,
+            horizon=horizon,
+            value=value,
+            attribute=attribute,
+            by=by,
+            unit=unit,
+            until=until,
+            since=since,
+            timing=cast(Any, timing),
+            model=model,
+            baseline=baseline,
+            method=cast(Any, method),
+            interval=interval,
+            jobs=jobs,
+            output=output,
+            overwrite=overwrite,
+            seed=seed,
+            progress=progress,
+            customer=customer,
+            start=start,
+            end=end,
+            renews=renews,
+            inclusive_ends=inclusive_ends,
+            value_per=value_per,
+            period=period,
+            grace=grace,
+            returns=cast(Any, returns),
+            date_format=date_format,
+            timezone=timezone,
+            bad_rows=cast(Any, bad_rows),
+            where=values_by_column(where or []),
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
+        )
+    show_backtest(made)
 
 
 def _show_comparison(comparison: pd.DataFrame, title: str) -> None:

@@ -13,32 +13,54 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
-from clvmodels import schema
 from clvmodels.data import datasets
 from clvmodels.data.choice import Where
 from clvmodels.data.contracts import Timing
 from clvmodels.data.subscriptions import Returns, Subscriptions
 from clvmodels.data.transactions import BadRows, Day
 from clvmodels.draws import check_interval
-from clvmodels.errors import DataError, StaleDataError, counted
+from clvmodels.errors import DataError, counted
+from clvmodels.evaluation.monitoring import Check
+from clvmodels.evaluation.monitoring import check as check_fit
 from clvmodels.export import checked_path, export
 from clvmodels.models.base import Method
 from clvmodels.models.forecast import check_infinite, memberships
 from clvmodels.models.survival.bdw import BdW
+from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.models.survival.discrete_weibull import DiscreteWeibull
 from clvmodels.models.survival.exponential import Exponential
 from clvmodels.models.survival.geometric import ShiftedGeometric
+from clvmodels.models.survival.kaplan_meier import KaplanMeier
 from clvmodels.models.survival.loglogistic import LogLogistic
 from clvmodels.models.survival.lognormal import LogNormal
 from clvmodels.models.survival.sbg import SBG
 from clvmodels.models.survival.weibull import Weibull
-from clvmodels.persistence import checked_model_path, load
-from clvmodels.persistence import save as save_fit
+from clvmodels.persistence import load
 from clvmodels.time import Horizon, horizon_days, oldest_day, period, renewal_days
 from clvmodels.value.contractual import ContractualCLV, ContractualCLVFit
 from clvmodels.value.margin import Margin, margin_attribute, margins
 from clvmodels.value.simple import SimpleCLV
-from clvmodels.workflow import Prediction, Progress, files, given, listed, silent, today
+from clvmodels.workflow import (
+    Backtested,
+    Prediction,
+    Progress,
+    backtested,
+    check_age,
+    check_named,
+    check_names,
+    checked_file,
+    checked_folder,
+    chosen_models,
+    cutoffs_of,
+    given,
+    listed,
+    named_attributes,
+    predicted,
+    refuse_with_model,
+    segment_column,
+    silent,
+    today,
+)
 
 if TYPE_CHECKING:
     from clvmodels.data.audit import Audit
@@ -57,6 +79,9 @@ MODELS: dict[str, Any] = {
     "log-normal": LogNormal,
     "log-logistic": LogLogistic,
 }
+
+# The models that `backtest` takes if nothing is said.
+CONTRACT_DEFAULT = ("simple", "sbg", "bdw", "weibull")
 
 # The published table says how many customers were left after each year; the day they began and the price are invented.
 DEMO_SEGMENT, DEMO_START, DEMO_END, DEMO_PRICE = "high-end", "2010-01-01", "2022-01-01", 100.0
@@ -282,9 +307,7 @@ def predict(
         If the output exists and is not to be replaced, or cannot be written.
     """
     # What is asked is checked before the fit, which may take long.
-    file = checked_path(output, overwrite=overwrite)
-    if save is not None:
-        checked_model_path(save, overwrite=overwrite)
+    file = checked_file(output, save, overwrite=overwrite)
     check_interval(interval)
     oldest = None if max_age is None else oldest_day(max_age, today())
     if survival is not None and survival not in MODELS:
@@ -294,37 +317,23 @@ def predict(
     options = given(value=value, **records)
     fit: ContractualCLVFit | None = None
     if model is not None:
-        own = given(unit=unit, survival=survival, timing=timing, method=method, save=save)
-        if refused := [f"{name}=" for name in own]:
-            raise ValueError(f"{' and '.join(refused)} cannot be given with model=, which is a fit already")
+        refuse_with_model(unit=unit, survival=survival, timing=timing, method=method, save=save)
         progress(f"Load {model}")
         fit = _loaded(model)
         options = {**(fit.origin.log or {}), **options}
     rate = fit.model.discount_rate if fit and discount_rate is None else wanted.discount_rate
     check_infinite(horizon, rate, interval, "outcome")
     worth = margin if margin is not None else fit.model.margin if fit else 1.0
-    named = [*options.get("attributes", ()), *listed(attribute), *filter(None, (by, margin_attribute(worth)))]
-    options["attributes"] = [*dict.fromkeys(named)]
-    if missing := [f"{name}=" for name in ("customer", "start", "value") if options.get(name) is None]:
-        price = " (value= is that of the price)" if "value=" in missing else ""
-        raise ValueError(
-            f"{' and '.join(missing)} must be given: the columns of the records{price}; only a saved fit knows them"
-        )
+    options["attributes"] = named_attributes(options, attribute, by, margin_attribute(worth))
+    check_named(options, ("customer", "start", "value"), "the columns of the records")
     progress("Read the contracts")
     options["timing"] = fit.model.timing if fit else wanted.timing
     contracts = Subscriptions(source, **options)
-    customer = options["customer"] if isinstance(options["customer"], str) else options["customer"][0]
-    if customer.lower() in schema.PREDICTED:
-        raise DataError(f"customer column {customer!r} has the name of a predicted column; rename it")
-    if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in files(source)}:
-        raise ValueError(f"output {file} is the file of the records itself; choose another name")
+    check_names(source, options, file, "the file of the records")
     unit = fit.origin.unit if fit else unit or "month"
     durations = contracts.durations(unit=unit, until=until, since=since)
-    if oldest is not None and (newest := durations.source.end) < oldest:
-        age = counted((today() - newest).days, "day")
-        raise StaleDataError(
-            f"the last start or end is of {newest:%Y-%m-%d}, {age} ago, older than max_age={max_age!r}"
-        )
+    if oldest is not None:
+        check_age("the last start or end", durations.source.end, oldest, max_age)
     active = durations.active
     if horizon is not None:
         horizon_days(horizon, unit=unit, observation_end=durations.observation_end)
@@ -336,12 +345,119 @@ def predict(
         progress(f"Fit {wanted.survival} to {counted(len(durations), 'contract')}")
         fit = wanted.fit(durations, method=method or "laplace", seed=seed)
     asked: dict[str, Any] = {"horizon": horizon, "interval": interval, "seed": seed, **valuation}
-    progress("Predict each customer")
-    table = fit.predict(durations, **asked)
-    progress("Predict all customers together")
-    total = fit.total(durations, by=by, **asked)
-    saved = None if save is None else save_fit(fit, save, overwrite=overwrite)
-    return Prediction(table, total, export(table, file, overwrite=overwrite), saved)
+    return predicted(fit, durations, asked, by, file, save, overwrite=overwrite, progress=progress)
+
+
+def check(
+    model: str | Path,
+    source: Source,
+    *,
+    value: str | None = None,
+    attribute: str | Sequence[str] | None = None,
+    by: str | None = None,
+    until: Day | None = None,
+    interval: float = 0.9,
+    seed: int | None = None,
+    progress: Progress = silent,
+    **records: Unpack[RecordOptions],
+) -> Check:
+    """Whether what happened since a saved fit of contracts is what it expected: `clvmodels.check`.
+
+    Parameters
+    ----------
+    model : str or Path
+        The saved fit, of ContractualCLV or of a model of how long contracts last.
+    source, value, **records
+        Newer records that hold the old ones, too, as for `clvmodels.Subscriptions`. What is not given is as in the
+        records that were fitted.
+    attribute, by, interval, seed, progress
+        As for `clvmodels.workflow.check`.
+    until : date, optional
+        Last day observed; default: the last start or end that is not in the future.
+
+    Raises
+    ------
+    DataError
+        If the records or the saved fit cannot be read, or nothing has been observed since.
+    ValueError
+        If an option is not understood.
+    """
+    progress(f"Load {model}")
+    fit = load(model)
+    if not isinstance(fit, ContractualCLVFit | ContractFit):
+        raise DataError(f"{model} holds a fit of {type(fit.model).__name__}, not one of contracts that can be checked")
+    options = {**(fit.origin.log or {}), **given(value=value, **records)}
+    options["attributes"] = named_attributes(options, attribute, by)
+    check_named(options, ("customer", "start"), "the columns of the records")
+    progress("Read the contracts")
+    contracts = Subscriptions(source, **options)
+    progress(f"Check {counted(fit.origin.customers, 'contract')}")
+    return check_fit(fit, contracts, until=until, interval=interval, by=by, seed=seed)
+
+
+def backtest(
+    source: Source,
+    *,
+    cutoff: str | Sequence[str],
+    horizon: str | Sequence[str],
+    value: str | None = None,
+    attribute: str | Sequence[str] | None = None,
+    by: str | None = None,
+    unit: str | None = None,
+    until: Day | None = None,
+    since: Day | None = None,
+    timing: Timing | None = None,
+    model: str | Sequence[str] | None = None,
+    baseline: str | None = None,
+    method: Method | None = None,
+    interval: float = 0.9,
+    jobs: int = 1,
+    output: str | Path = "backtest",
+    overwrite: bool = False,
+    seed: int | None = None,
+    progress: Progress = silent,
+    **records: Unpack[RecordOptions],
+) -> Backtested:
+    """Hold models of contracts against each other on periods that they have not seen: `clvmodels.backtest`.
+
+    Parameters
+    ----------
+    source, value, **records
+        As for `clvmodels.Subscriptions`.
+    cutoff, horizon, attribute, by, method, interval, jobs, output, overwrite, seed, progress
+        As for `clvmodels.workflow.backtest`.
+    unit : {"day", "week", "month", "year"}, default "month"
+        Unit of time of the fits.
+    until, since : date, optional
+        Last day observed, and first, as for `Subscriptions.durations`.
+    timing : {"start", "end"}, default "start"
+        When a period is paid.
+    model : str or sequence of str, optional
+        "simple", "kaplan-meier" and those of `MODELS`; default: `CONTRACT_DEFAULT`.
+    baseline : str, optional
+        The one of them that the others are compared with; default: the first.
+
+    Raises
+    ------
+    DataError
+        If the records cannot be read, a window is not observed whole, or no model could be fitted anywhere.
+    ValueError
+        If an option is not understood.
+    OSError
+        If the files exist and are not to be replaced, or cannot be written.
+    """
+    kinds = {"kaplan-meier": KaplanMeier, **MODELS}
+    known = {name: ContractualCLV(kind(), **given(timing=timing)) for name, kind in kinds.items()}
+    models = chosen_models({"simple": SimpleCLV(), **known}, model, CONTRACT_DEFAULT, baseline)
+    files = checked_folder(output, overwrite=overwrite)
+    options = given(value=value, timing=timing, **records)
+    options["attributes"] = named_attributes(options, attribute, segment_column(by))
+    check_named(options, ("customer", "start", "value"), "the columns of the records")
+    progress("Read the contracts")
+    contracts = Subscriptions(source, **options)
+    asked: dict[str, Any] = {"cutoffs": cutoffs_of(cutoff), "horizon": horizon, "by": by, "unit": unit, "until": until}
+    asked |= {"since": since, "method": method, "interval": interval, "jobs": jobs, "seed": seed}
+    return backtested(models, contracts, asked, baseline, files, progress)
 
 
 def _loaded(path: str | Path) -> ContractualCLVFit:

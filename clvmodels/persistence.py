@@ -16,7 +16,6 @@ import hashlib
 import inspect
 import io
 import json
-import math
 import platform
 import zipfile
 from collections.abc import Callable, Mapping
@@ -28,8 +27,6 @@ import numpy as np
 import pandas as pd
 import scipy
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.stats.distributions import rv_frozen
 
 from clvmodels import __version__
 from clvmodels.data.contracts import Timing
@@ -42,7 +39,6 @@ from clvmodels.draws import Parameters, check_seed
 from clvmodels.errors import DataError, FitError, brief, counted
 from clvmodels.files import check_targets, written_whole
 from clvmodels.inference.likelihood import Optimum
-from clvmodels.models import ALL
 from clvmodels.models.base import METHODS, Fit, Model, Origin, Specification
 from clvmodels.models.spend.base import SpendFit, SpendModel
 from clvmodels.models.survival.accelerated import AcceleratedModel
@@ -54,7 +50,24 @@ from clvmodels.models.survival.steps import StepFit
 from clvmodels.models.transactions.base import TransactionFit
 from clvmodels.params import Coordinates
 from clvmodels.product_limit import RiskTable
-from clvmodels.time import day, period, unit_days
+from clvmodels.saved_values import (
+    curve_columns,
+    date_text,
+    decoded,
+    decoded_options,
+    encoded,
+    encoded_options,
+    get_array,
+    get_covariance,
+    get_day,
+    get_entry,
+    get_number,
+    get_texts,
+    get_whole,
+    netcdf,
+    parameter_draws,
+)
+from clvmodels.time import period, unit_days
 from clvmodels.value.contractual import ContractualCLV, ContractualCLVFit
 from clvmodels.value.noncontractual import NonContractualCLV, NonContractualCLVFit
 from clvmodels.value.simple import SimpleCLV, SimpleCLVFit, SimpleFigures
@@ -80,10 +93,6 @@ LARGEST = 2**30  # bytes of a file that is read
 _MEMBERS = ["model.json", "posterior.nc"]
 _SEAL = 64  # bytes of the hash
 _OF_CONTRACTS = ("period", "only_cause")  # facts of the data that a shop has none of
-_FIGURES: dict[str, type[SimpleFigures | ChurnFigures]] = {"figures": SimpleFigures, "churn figures": ChurnFigures}
-_SPECIFICATIONS: dict[str, type[Specification]] = {
-    known.__name__: known for known in (*ALL, KaplanMeier, Cox, NonContractualCLV, ContractualCLV, SimpleCLV)
-}
 
 
 def save(fit: SavedFit, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -181,7 +190,7 @@ def checked_model_path(path: str | Path, *, overwrite: bool) -> Path:
 
 def _packed(fit: SavedFit) -> bytes:
     described, draws = _described(fit)
-    return _sealed({"model.json": json.dumps(described, indent=1).encode(), "posterior.nc": _netcdf(draws)})
+    return _sealed({"model.json": json.dumps(described, indent=1).encode(), "posterior.nc": netcdf(draws)})
 
 
 def _unpacked(content: bytes) -> SavedFit:
@@ -232,9 +241,9 @@ def _parsed(text: bytes) -> dict[str, Any]:
 
 def _current(described: dict[str, Any]) -> dict[str, Any]:
     """The description in the schema of this version."""
-    schema = _whole(described, "schema", least=1)
+    schema = get_whole(described, "schema", least=1)
     if schema > SCHEMA:
-        made_by = _get(_get(described, "versions", dict), "clvmodels", str)
+        made_by = get_entry(get_entry(described, "versions", dict), "clvmodels", str)
         raise DataError(
             f"it was made by clvmodels {made_by} in schema {schema}, and clvmodels {__version__} reads up to schema "
             f"{SCHEMA}; update clvmodels"
@@ -261,21 +270,21 @@ def _described(fit: SavedFit) -> tuple[dict[str, Any], dict[str, Parameters]]:
             "scipy": scipy.__version__,
             "pandas": pd.__version__,
         },
-        "model": _encoded(fit.model),
+        "model": encoded(fit.model),
         "data": {
             "unit": fit.origin.unit,
             "customers": fit.origin.customers,
-            "observation_start": _date(fit.origin.observation_start),
-            "observation_end": _date(fit.origin.observation_end),
+            "observation_start": date_text(fit.origin.observation_start),
+            "observation_end": date_text(fit.origin.observation_end),
             "covered": fit.origin.covered,
-            "log": None if fit.origin.log is None else _encoded_options(fit.origin.log),
+            "log": None if fit.origin.log is None else encoded_options(fit.origin.log),
             **{name: told for name in _OF_CONTRACTS if (told := getattr(fit.origin, name)) is not None},
         },
     }
     if isinstance(fit, SimpleCLVFit | SimpleContractsFit):
-        described["figures"] = _encoded(fit.figures)
+        described["figures"] = encoded(fit.figures)
         if isinstance(fit, SimpleCLVFit):
-            described["transactions_per_year"] = _encoded(fit.transactions_per_year)
+            described["transactions_per_year"] = encoded(fit.transactions_per_year)
         return described | {"notes": list(fit.notes)}, {}
     parts, models = _parts(fit)
     if any(part.model != model or part.origin != fit.origin for part, model in zip(parts, models, strict=True)):
@@ -342,7 +351,7 @@ def _coefficient_names(number: int) -> list[str]:
 
 def _described_design(design: Design) -> dict[str, Any]:
     return {
-        "levels": _encoded(design.levels),
+        "levels": encoded(design.levels),
         "names": list(design.names),
         "means": list(design.means),
         "sds": list(design.sds),
@@ -368,7 +377,7 @@ def _described_steps(fit: StepFit) -> tuple[dict[str, Any], dict[str, Parameters
     told |= {
         "last": [baseline.table.last for baseline in fit.baselines],
         "design": _described_design(fit.design),
-        "strata": _encoded(list(fit.strata)),
+        "strata": encoded(list(fit.strata)),
         "coefficients": partial.coefficients.tolist(),
         "covariance": partial.covariance.tolist(),
         "log_likelihood": partial.log_likelihood,
@@ -392,23 +401,23 @@ def _described_estimate(fit: Fit) -> dict[str, Any]:
 
 
 def _restored(described: dict[str, Any], draws: bytes) -> SavedFit:
-    model = _decoded(_get(described, "model", dict))
-    data = _get(described, "data", dict)
-    log = _get(data, "log", (dict, NoneType))
+    model = decoded(get_entry(described, "model", dict))
+    data = get_entry(described, "data", dict)
+    log = get_entry(data, "log", (dict, NoneType))
     origin = Origin(
-        unit=_get(data, "unit", str),
-        customers=_whole(data, "customers", least=1),
-        observation_start=_day(data, "observation_start"),
-        observation_end=_day(data, "observation_end"),
-        covered=_number(data, "covered"),
-        log=None if log is None else _checked_log(_decoded_options(log)),
+        unit=get_entry(data, "unit", str),
+        customers=get_whole(data, "customers", least=1),
+        observation_start=get_day(data, "observation_start"),
+        observation_end=get_day(data, "observation_end"),
+        covered=get_number(data, "covered"),
+        log=None if log is None else _checked_log(decoded_options(log)),
         period=str(period(data["period"])) if "period" in data else None,
-        only_cause=_get(data, "only_cause", str) if "only_cause" in data else None,
+        only_cause=get_entry(data, "only_cause", str) if "only_cause" in data else None,
     )
     unit_days(origin.unit)
     if isinstance(model, SimpleCLV):
         return _restored_figures(described, model, origin)
-    parts = _get(described, "parts", dict)
+    parts = get_entry(described, "parts", dict)
     if isinstance(model, ContractualCLV):
         return ContractualCLVFit(model, _restored_survival(parts, model.survival, origin, draws))
     if isinstance(model, KaplanMeier | Cox):
@@ -447,7 +456,7 @@ def _checked_log(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _restored_figures(described: dict[str, Any], model: SimpleCLV, origin: Origin) -> SimpleCLVFit | SimpleContractsFit:
-    figures, notes = _decoded(_get(described, "figures", dict)), _texts(described, "notes")
+    figures, notes = decoded(get_entry(described, "figures", dict)), get_texts(described, "notes")
 
     def check(found: Any, kind: type) -> None:
         if not all(isinstance(one, kind) for one in (found.values() if isinstance(found, dict) else [found])):
@@ -456,7 +465,7 @@ def _restored_figures(described: dict[str, Any], model: SimpleCLV, origin: Origi
     if "transactions_per_year" not in described:
         check(figures, ChurnFigures)
         return SimpleContractsFit(model, origin, figures, notes)
-    per_year = _decoded(_get(described, "transactions_per_year", (dict, float)))
+    per_year = decoded(get_entry(described, "transactions_per_year", (dict, float)))
     check(figures, SimpleFigures)
     check(per_year, float)
     return SimpleCLVFit(model, origin, figures, per_year, notes)
@@ -465,37 +474,37 @@ def _restored_figures(described: dict[str, Any], model: SimpleCLV, origin: Origi
 def _restored_survival(parts: dict[str, Any], model: Any, origin: Origin, draws: bytes) -> Any:
     if isinstance(model, SurvivalModel):
         return _restored_part(parts, model, origin, draws)
-    told = _get(parts, "survival", dict)
-    clock = _get(told, "clock", str)
+    told = get_entry(parts, "survival", dict)
+    clock = get_entry(told, "clock", str)
     if clock not in ENTRY:
         raise DataError(f"clock in model.json is {brief(clock)!r}, not one of {', '.join(ENTRY)}")
     known: dict[str, Any] = {
         "model": model,
-        "seed": check_seed(_get(told, "seed", int)),
-        "size": _whole(told, "size", least=1),
+        "seed": check_seed(get_entry(told, "seed", int)),
+        "size": get_whole(told, "size", least=1),
         "clock": clock,
         "origin": origin,
-        "data_hash": _get(told, "data_hash", str),
-        "drawn": bool(_whole(told, "drawn", least=0)),
+        "data_hash": get_entry(told, "data_hash", str),
+        "drawn": bool(get_whole(told, "drawn", least=0)),
     }
-    last = _get(told, "last", list)
+    last = get_entry(told, "last", list)
     if isinstance(model, KaplanMeier):
         ((risk, _),) = _curves(draws, last[:1], 0)
         if (risk.events > risk.at_risk).any():
             raise DataError("more customers left in posterior.nc than could")
         return KaplanMeierFit(**known, risk=risk)
     design, strata = (
-        _restored_design(_get(told, "design", dict), model.covariates),
-        _decoded(_get(told, "strata", list)),
+        _restored_design(get_entry(told, "design", dict), model.covariates),
+        decoded(get_entry(told, "strata", list)),
     )
     p = len(design.names)
     if len(last) != max(len(strata), 1) or (model.strata is None) != (not strata):
         raise DataError("strata in model.json are not those of its curves")
     partial = Partial(
-        _array(told, "coefficients", (p,)),
-        _covariance(told, p),
-        _number(told, "log_likelihood"),
-        _texts(told, "problems"),
+        get_array(told, "coefficients", (p,)),
+        get_covariance(told, p),
+        get_number(told, "log_likelihood"),
+        get_texts(told, "problems"),
     )
     baselines = tuple(Baseline(risk, mean) for risk, mean in _curves(draws, last, p))
     return CoxFit(**known, design=design, partial=partial, strata=tuple(strata), baselines=baselines)
@@ -506,9 +515,9 @@ def _curves(draws: bytes, last: list[Any], p: int) -> list[tuple[RiskTable, NDAr
     curves = []
     for number, end in enumerate(last):
         names = ["time", "at_risk", "events", *_coefficient_names(p)]
-        found = _columns(draws, f"survival/curve_{number}", names)
+        found = curve_columns(draws, f"survival/curve_{number}", names)
         time, at_risk, events = (found[name] for name in names[:3])
-        ends = _number({"last": end}, "last")
+        ends = get_number({"last": end}, "last")
         rising = (np.diff(time) > 0).all() and time[0] >= 0 and time[-1] <= ends
         if not (all(np.isfinite(column).all() for column in found.values()) and rising):
             raise DataError(f"the curve {number} in posterior.nc is not one of finite numbers at rising times")
@@ -522,23 +531,23 @@ def _curves(draws: bytes, last: list[Any], p: int) -> list[tuple[RiskTable, NDAr
 
 
 def _restored_design(described: dict[str, Any], covariates: Any) -> Design:
-    names = _texts(described, "names")
-    levels = _decoded(_get(described, "levels", dict))
+    names = get_texts(described, "names")
+    levels = decoded(get_entry(described, "levels", dict))
     if covariates is None or not names or not all(isinstance(each, tuple) for each in levels.values()):
         raise DataError("design in model.json is none")
-    means, sds = (_array(described, name, (len(names),)) for name in ("means", "sds"))
+    means, sds = (get_array(described, name, (len(names),)) for name in ("means", "sds"))
     if (sds <= 0).any():
         raise DataError("sds in model.json are not positive")
     return Design(covariates, levels, names, tuple(means.tolist()), tuple(sds.tolist()))
 
 
 def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: bytes) -> Any:
-    described = _get(parts, _name(model), dict)
-    scales, size = _get(described, "scales", dict), _whole(described, "size", least=1)
-    carried = {name: _number(scales, name, above=0) for name in _carried(model)}
+    described = get_entry(parts, _name(model), dict)
+    scales, size = get_entry(described, "scales", dict), get_whole(described, "size", least=1)
+    carried = {name: get_number(scales, name, above=0) for name in _carried(model)}
     more: dict[str, Any] = {}
     if isinstance(model, AcceleratedModel) and model.covariates is not None:
-        more["design"] = _restored_design(_get(described, "design", dict), model.covariates)
+        more["design"] = _restored_design(get_entry(described, "design", dict), model.covariates)
         coordinates = model.coordinates_of(carried, more["design"])
     else:
         coordinates = Coordinates(model.params, carried, model.priors)
@@ -546,47 +555,47 @@ def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: b
     saved_names = [param.name for param in model.params] + _coefficient_names(len(names) - len(model.params))
 
     def fit(estimate: dict[str, Any], saved_posterior: Fit | str | None = None) -> Fit:
-        optimum = _restored_optimum(_get(estimate, "optimum", dict), len(names))
-        sampling = _get(estimate, "sampling", (dict, NoneType))
+        optimum = _restored_optimum(get_entry(estimate, "optimum", dict), len(names))
+        sampling = get_entry(estimate, "sampling", (dict, NoneType))
         if sampling is None and saved_posterior is None:
             raise DataError("posterior in model.json is missing or of the wrong kind")
         with np.errstate(all="ignore"):  # what overflows is refused
             drawn = coordinates.to_values(optimum.u[None])
             if sampling is not None:
-                drawn = dict(zip(names, _draws(draws, _name(model), saved_names, size).values(), strict=True))
+                drawn = dict(zip(names, parameter_draws(draws, _name(model), saved_names, size).values(), strict=True))
             _check_support(drawn, coordinates)
-        method = _get(estimate, "method", str)
+        method = get_entry(estimate, "method", str)
         if method not in METHODS:
             raise DataError(f"method in model.json is {method!r}, not one of {', '.join(METHODS)}")
         return model.results(
             model=model,
             method=method,
-            seed=check_seed(_get(described, "seed", int)),
+            seed=check_seed(get_entry(described, "seed", int)),
             size=size,
             parameter_draws=drawn,
-            log_likelihood=_number(estimate, "log_likelihood"),
+            log_likelihood=get_number(estimate, "log_likelihood"),
             coordinates=coordinates,
             optimum=optimum,
-            sampling=sampling and {name: _number(sampling, name) for name in sampling},
+            sampling=sampling and {name: get_number(sampling, name) for name in sampling},
             origin=origin,
-            data_hash=_get(described, "data_hash", str),
-            distinct_rows=_whole(described, "distinct_rows", least=1),
+            data_hash=get_entry(described, "data_hash", str),
+            distinct_rows=get_whole(described, "distinct_rows", least=1),
             saved_posterior=saved_posterior,
             **more,
         )
 
-    posterior = _get(described, "posterior", (dict, str, NoneType))
-    return fit(_get(described, "estimate", dict), fit(posterior) if isinstance(posterior, dict) else posterior)
+    posterior = get_entry(described, "posterior", (dict, str, NoneType))
+    return fit(get_entry(described, "estimate", dict), fit(posterior) if isinstance(posterior, dict) else posterior)
 
 
 def _restored_optimum(described: dict[str, Any], k: int) -> Optimum:
     return Optimum(
-        u=_array(described, "u", (k,)),
-        covariance=_covariance(described, k),
-        iterations=_whole(described, "iterations", least=0),
-        decrement=_number(described, "decrement"),
-        weakest_sd=_number(described, "weakest_sd"),
-        problems=_texts(described, "problems"),
+        u=get_array(described, "u", (k,)),
+        covariance=get_covariance(described, k),
+        iterations=get_whole(described, "iterations", least=0),
+        decrement=get_number(described, "decrement"),
+        weakest_sd=get_number(described, "weakest_sd"),
+        problems=get_texts(described, "problems"),
     )
 
 
@@ -597,207 +606,3 @@ def _check_support(draws: Parameters, coordinates: Coordinates) -> None:
             raise DataError(
                 f"the parameter {param.name} is not finite, or not above its bound, in {counted(int(wrong), 'draw')}"
             )
-
-
-# Draws
-
-
-def _netcdf(groups: Mapping[str, Parameters]) -> bytes:
-    """Draws (S, 1) of parameters, or columns (J,) of a curve, by group."""
-    import h5netcdf
-
-    buffer = io.BytesIO()
-    with h5netcdf.File(buffer, "w") as file:
-        for name, columns in groups.items():
-            group = file.create_group(name)
-            size = len(next(iter(columns.values())))
-            if name.endswith("/posterior"):
-                group.dimensions = {"chain": 1, "draw": size}
-                group.create_variable("chain", ("chain",), data=np.arange(1))
-                group.create_variable("draw", ("draw",), data=np.arange(size))
-                for param, values in columns.items():
-                    group.create_variable(param, ("chain", "draw"), data=values.reshape(1, size))
-            else:
-                group.dimensions = {"step": size}
-                for column, values in columns.items():
-                    group.create_variable(column, ("step",), data=values)
-    return buffer.getvalue()
-
-
-def _columns(content: bytes, group: str, names: list[str]) -> Parameters:
-    """The columns of a curve, each (J,)."""
-    import h5netcdf
-
-    try:
-        with h5netcdf.File(io.BytesIO(content), "r") as file:
-            variables = file[group].variables
-            shapes = {name: (found.dimensions, found.dtype) for name, found in variables.items()}
-            size = variables[names[0]].shape[0]
-            if any(shapes.get(name) != (("step",), np.dtype(float)) for name in names) or size < 1:
-                raise DataError(f"it holds {', '.join(shapes) or 'nothing'}, not {', '.join(names)}")
-            if 8 * size * len(names) > len(content):
-                raise DataError(f"it is too small for {counted(size, 'step')}")
-            return {name: np.asarray(variables[name][...]) for name in names}
-    except Exception as error:
-        raise DataError(f"posterior.nc cannot be read: {error}") from error
-
-
-def _draws(content: bytes, part: str, names: list[str], size: int) -> Parameters:
-    """The draws of a model's parameters, each (S, 1)."""
-    import h5netcdf
-
-    expected = f"{counted(size, 'draw')} of {', '.join(names)}"
-    if 8 * size * len(names) > len(content):
-        raise DataError(f"posterior.nc is too small for {expected}")
-    try:
-        with h5netcdf.File(io.BytesIO(content), "r") as file:
-            variables = file[f"{part}/posterior"].variables
-            shapes = {name: (found.dimensions, found.shape, found.dtype) for name, found in variables.items()}
-            shape = (("chain", "draw"), (1, size), np.dtype(float))
-            if any(shapes.get(name) != shape for name in names) or shapes.keys() - {"chain", "draw", *names}:
-                raise DataError(f"it holds {', '.join(shapes) or 'nothing'}, not {expected}")
-            return {name: np.asarray(variables[name][...]).reshape(size, 1) for name in names}
-    except Exception as error:
-        raise DataError(f"posterior.nc cannot be read: {error}") from error
-
-
-# Arguments of models and options of logs: as JSON, and what it does not know as an object that says its kind
-
-
-def _encoded(value: Any) -> Any:
-    if isinstance(value, (datetime.datetime, np.datetime64)):
-        return {"kind": "time", "text": pd.Timestamp(value).isoformat()}
-    if isinstance(value, datetime.date):
-        return {"kind": "date", "text": value.isoformat()}
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, list):
-        return [_encoded(item) for item in value]
-    if isinstance(value, tuple):
-        return {"kind": "tuple", "items": _encoded(list(value))}
-    if isinstance(value, Mapping):
-        return {"kind": "mapping", "items": [[_encoded(key), _encoded(item)] for key, item in value.items()]}
-    if isinstance(value, SimpleFigures | ChurnFigures):
-        kind = next(kind for kind, known in _FIGURES.items() if known is type(value))
-        return {"kind": kind, "figures": dataclasses.asdict(value)}
-    name = type(value).__name__
-    if _SPECIFICATIONS.get(name) is type(value):
-        return {"kind": "model", "name": name, "arguments": _encoded_options(value.options())}
-    if isinstance(value, Specification):
-        raise DataError(f"{name} is not a model of clvmodels, and would not be found again")
-    if isinstance(value, rv_frozen):
-        args, kwds = _encoded(list(value.args)), _encoded_options(value.kwds)
-        prior = {"kind": "prior", "name": value.dist.name, "args": args, "kwds": kwds}
-        numbers = all(isinstance(number, (int, float)) for number in (*args, *kwds.values()))
-        if numbers and type(_decoded(prior).dist) is type(value.dist) and _decoded(prior).support() == value.support():
-            return prior
-    raise DataError(f"a {name} cannot be saved; a prior can, if it is a distribution such as scipy.stats.gamma(2)")
-
-
-def _encoded_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _encoded(given) for name, given in options.items()}
-
-
-def _decoded(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise DataError(f"model.json holds {value}, which is not finite")
-    if isinstance(value, list):
-        return [_decoded(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    kind = _get(value, "kind", str)
-    if kind == "tuple":
-        return tuple(_decoded(_get(value, "items", list)))
-    if kind == "mapping":
-        return dict(_decoded(_get(value, "items", list)))
-    if kind == "time":
-        return pd.Timestamp(_get(value, "text", str))
-    if kind == "date":
-        return datetime.date.fromisoformat(_get(value, "text", str))
-    if kind in _FIGURES:
-        figures = _get(value, "figures", dict)
-        return _FIGURES[kind](
-            **{field.name: _number(figures, field.name) for field in dataclasses.fields(_FIGURES[kind])}
-        )
-    if kind == "model":
-        return _decoded_model(_get(value, "name", str), _decoded_options(_get(value, "arguments", dict)))
-    if kind == "prior":
-        known = getattr(stats, _get(value, "name", str), None)
-        if isinstance(known, stats.rv_continuous):
-            return known(*_decoded(_get(value, "args", list)), **_decoded_options(_get(value, "kwds", dict)))
-        raise DataError(f"{value['name']!r} is not a continuous distribution of scipy.stats")
-    raise DataError(f"model.json holds an unknown kind of value, {brief(kind)!r}")
-
-
-def _decoded_options(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: _decoded(given) for name, given in options.items()}
-
-
-def _decoded_model(name: str, arguments: dict[str, Any]) -> Specification:
-    if name not in _SPECIFICATIONS:
-        raise DataError(f"clvmodels {__version__} has no model {brief(name)!r}; update it if the file is newer")
-    known = _SPECIFICATIONS[name]
-    unknown = arguments.keys() - inspect.signature(known).parameters.keys()
-    if unknown:
-        raise DataError(f"{name} of clvmodels {__version__} has no {min(unknown)}=; update it if the file is newer")
-    return known(**arguments)
-
-
-# Entries of model.json, checked
-
-
-def _get(record: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
-    value = record.get(name, ...)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise DataError(f"{name} in model.json is missing or of the wrong kind")
-    return value
-
-
-def _number(record: dict[str, Any], name: str, above: float = -math.inf) -> float:
-    value = _get(record, name, (int, float))
-    if not (math.isfinite(value) and value > above):
-        raise DataError(f"{name} in model.json is {value}, which cannot be")
-    return value
-
-
-def _whole(record: dict[str, Any], name: str, least: int) -> int:
-    value = _get(record, name, int)
-    if value < least:
-        raise DataError(f"{name} in model.json is {value}, which cannot be")
-    return value
-
-
-def _texts(record: dict[str, Any], name: str) -> tuple[str, ...]:
-    return tuple(map(str, _get(record, name, list)))
-
-
-def _array(record: dict[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    values = np.array(_get(record, name, list), float)
-    if values.shape != shape or not np.isfinite(values).all():
-        raise DataError(f"{name} in model.json is not finite or not of the shape {shape}")
-    return values
-
-
-def _covariance(record: dict[str, Any], k: int) -> NDArray[np.float64]:
-    """The covariance of estimates (k, k); rounding may leave it neither quite symmetric nor quite positive."""
-    values = _array(record, "covariance", (k, k))
-    spread = np.sqrt(np.maximum(np.diag(values), 0.0))
-    if not (spread > 0).all():
-        raise DataError("covariance in model.json is none: a variance is not positive")
-    correlation = values / np.outer(spread, spread)
-    if not np.allclose(correlation, correlation.T, rtol=0, atol=1e-8):
-        raise DataError("covariance in model.json is none: it is not symmetric")
-    if np.linalg.eigvalsh(correlation)[0] < -1e-8:
-        raise DataError("covariance in model.json is none: it is not positive definite")
-    return values
-
-
-def _date(date: pd.Timestamp | None) -> str | None:
-    return None if date is None else f"{date:%Y-%m-%d}"
-
-
-def _day(record: dict[str, Any], name: str) -> pd.Timestamp | None:
-    value = _get(record, name, (str, NoneType))
-    return None if value is None else day(value, name)

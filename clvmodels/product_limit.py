@@ -169,6 +169,55 @@ def cumulative_incidence(
     return table.time, np.cumsum((before / table.at_risk)[:, None] * exits, axis=0)
 
 
+def censoring_weights(
+    time: ArrayLike, event: ArrayLike, at: float, weight: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """How many customers each stands for, of whom it is known whether they left by time `at`; 0 for the others.
+
+    One over the chance not to have been censored before: 1 / G(time) of who left by then, 1 / G(at) of who was still
+    seen at `at`, with Kaplan and Meier's curve of the censoring, G(t) = P(censored at t or later). Their sum is that of
+    all customers, and the share of who stayed is Kaplan and Meier's curve itself.
+
+    Parameters
+    ----------
+    time, event, weight : array_like, (N,)
+        As in `RiskTable.of`.
+    at : float
+        Who is censored at that very time is known to have stayed until then.
+
+    Returns
+    -------
+    ndarray, (N,)
+        To be multiplied by `weight`. NaN where all who were left at some time before `at` were censored then.
+
+    References
+    ----------
+    Graf, Schmoor, Sauerbrei & Schumacher (1999), Statistics in Medicine 18(17),
+    doi:10.1002/(SICI)1097-0258(19990915/30)18:17/18<2529::AID-SIM274>3.0.CO;2-5. Efron (1967), The two sample problem
+    with censored data, for the sum.
+
+    Examples
+    --------
+    Of the two who were still seen when one was censored at 2, one left later and one did not: each counts 1.5 times.
+
+    >>> censoring_weights([1, 2, 3, 5], [1, 0, 1, 0], at=4)
+    array([1. , 0. , 1.5, 1.5])
+    """
+    time, event = np.asarray(time, float), np.asarray(event, float)
+    weight = np.ones(len(time)) if weight is None else np.asarray(weight, float)
+    # Who leaves at a time does so before anyone is censored then, and is not at risk of it.
+    times, place = np.unique(time, return_inverse=True)
+    censoring = RiskTable.of(2 * place + (event <= 0), event <= 0, weight=weight)
+    survival = np.exp(np.append(0.0, censoring.log_survival))
+    left = (event > 0) & (time <= at)
+    stayed = ~left & (time >= at)
+    until = survival[np.searchsorted(censoring.time, 2 * np.searchsorted(times, at))]
+    if until == 0:
+        return np.full(len(time), np.nan)
+    chance = np.where(left, survival[np.searchsorted(censoring.time, 2 * place)], until)
+    return np.where(left | stayed, 1 / np.where(left | stayed, chance, 1.0), 0.0)
+
+
 def _from(values: Array, weight: Array, times: Array) -> Array:
     """Sum of weights of the values at or after each time."""
     order = np.argsort(values, kind="stable")

@@ -101,6 +101,7 @@ CONTRACT_HOLDOUT: dict[str, Column] = {
     ),
     "lifetime": Column("time as a customer within the holdout", "time"),
     "revenue": Column("payments due within the holdout while a customer, at the price known at the cutoff", "money"),
+    "observed": Column("how much of the holdout is known: `lifetime`, or until sight of the customer was lost", "time"),
 }
 
 CONTRACT_PREDICTIONS: dict[str, Column] = {

@@ -5,8 +5,9 @@ Each option of a command is an option of its function, and the reverse.
 
 from __future__ import annotations
 
+import csv
 import glob
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -19,12 +20,25 @@ from clvmodels.data.choice import Where
 from clvmodels.data.transactions import BadRows, Day, Refunds, Transactions
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, StaleDataError, counted
+from clvmodels.evaluation.backtest import Backtest
+from clvmodels.evaluation.backtest import backtest as backtest_models
+from clvmodels.evaluation.comparators import OwnRate, PredictZero, RepeatLastPeriod
+from clvmodels.evaluation.comparison import Comparison
 from clvmodels.evaluation.metrics import compare
+from clvmodels.evaluation.monitoring import Check
+from clvmodels.evaluation.monitoring import check as check_fit
+from clvmodels.evaluation.peer_lifetimes import LifetimesCLV
+from clvmodels.evaluation.regression import RegressionCLV
+from clvmodels.evaluation.windows import ACQUIRED
 from clvmodels.export import checked_path, export
+from clvmodels.files import check_targets, written_whole
 from clvmodels.models.base import Method
 from clvmodels.models.forecast import check_infinite, memberships
 from clvmodels.models.spend.gamma_gamma import GammaGamma
+from clvmodels.models.transactions.base import TransactionFit
 from clvmodels.models.transactions.bgnbd import BGNBD
+from clvmodels.models.transactions.mbgnbd import MBGNBD
+from clvmodels.models.transactions.pareto_nbd import ParetoNBD
 from clvmodels.persistence import checked_model_path, load
 from clvmodels.persistence import save as save_fit
 from clvmodels.time import Horizon, horizon_days, oldest_day
@@ -35,6 +49,21 @@ from clvmodels.value.simple import SimpleCLV
 if TYPE_CHECKING:
     from clvmodels.data.audit import Audit
     from clvmodels.data.transactions import Source
+
+# What `backtest` knows by name, and what it takes if nothing is said.
+SHOP_MODELS: dict[str, Any] = {
+    "simple": SimpleCLV(),
+    "zero": PredictZero(),
+    "repeat": RepeatLastPeriod(),
+    "own-rate": OwnRate(),
+    "regression": RegressionCLV(),
+    "lifetimes": LifetimesCLV(),
+    "bgnbd": NonContractualCLV(BGNBD(), GammaGamma()),
+    "mbgnbd": NonContractualCLV(MBGNBD(), GammaGamma()),
+    "pareto-nbd": NonContractualCLV(ParetoNBD(), GammaGamma()),
+}
+SHOP_DEFAULT = ("simple", "own-rate", "bgnbd", "mbgnbd", "pareto-nbd")
+BACKTEST_FILES = ("verdict.txt", "table.csv", "comparison.csv", "predictions.parquet", "problems.csv")
 
 DEMO_CUTOFF, DEMO_HOLDOUT = "1997-09-30", "39 weeks"
 DEMO_BASELINE, DEMO_MODEL = "simple formula", "BG/NBD + Gamma-Gamma"
@@ -103,6 +132,25 @@ class Demo:
     comparison: pd.DataFrame
     prediction: Prediction
     csv: Path
+
+
+@dataclass(frozen=True)
+class Backtested:
+    """Models held against each other, and where that was written.
+
+    Parameters
+    ----------
+    result : Backtest
+    comparison : Comparison
+        Of its models with the baseline.
+    folder : Path
+        It holds `BACKTEST_FILES`: the verdict, `result.table`, `comparison.table`, `result.predictions`, and the
+        failures and warnings.
+    """
+
+    result: Backtest
+    comparison: Comparison
+    folder: Path
 
 
 def files(source: str | Path) -> list[str]:
@@ -268,9 +316,7 @@ def predict(
         If the output exists and is not to be replaced, or cannot be written.
     """
     # What is asked is checked before the fit, which may take long.
-    file = checked_path(output, overwrite=overwrite)
-    if save is not None:
-        checked_model_path(save, overwrite=overwrite)
+    file = checked_file(output, save, overwrite=overwrite)
     check_interval(interval)
     oldest = None if max_age is None else oldest_day(max_age, today())
     wanted = NonContractualCLV(
@@ -282,30 +328,22 @@ def predict(
     options = given(value=value, **log)
     fit: NonContractualCLVFit | None = None
     if model is not None:
-        if refused := [f"{name}=" for name in given(unit=unit, method=method, save=save)]:
-            raise ValueError(f"{' and '.join(refused)} cannot be given with model=, which is a fit already")
+        refuse_with_model(unit=unit, method=method, save=save)
         progress(f"Load {model}")
         fit = _loaded(model)
         options = {**(fit.origin.log or {}), **options}
     rate = fit.model.discount_rate if fit and discount_rate is None else wanted.discount_rate
     check_infinite(horizon, rate, interval, "outcome")
     worth = margin if margin is not None else fit.model.margin if fit else 1.0
-    named = [*options.get("attributes", ()), *listed(attribute), *filter(None, (by, margin_attribute(worth)))]
-    options["attributes"] = [*dict.fromkeys(named)]
-    if missing := [f"{name}=" for name in ("customer", "date", "value") if options.get(name) is None]:
-        raise ValueError(f"{' and '.join(missing)} must be given: the columns of the log; only a saved fit knows them")
+    options["attributes"] = named_attributes(options, attribute, by, margin_attribute(worth))
+    check_named(options, ("customer", "date", "value"), "the columns of the log")
     progress("Read the log")
     transactions = Transactions(source, **options)
-    customer = options["customer"] if isinstance(options["customer"], str) else options["customer"][0]
-    if customer.lower() in schema.PREDICTED:
-        raise DataError(f"customer column {customer!r} has the name of a predicted column; rename it")
-    if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in files(source)}:
-        raise ValueError(f"output {file} is the log itself; choose another name")
+    check_names(source, options, file, "the log")
     customers = transactions.summary(unit=fit.origin.unit if fit else unit or "week", until=until)
-    newest = customers.table["last_date"][lambda days: days <= today()].max()  # a date to come may be a slip
-    if oldest is not None and newest < oldest:
-        age = counted((today() - newest).days, "day")
-        raise StaleDataError(f"the newest order is of {newest:%Y-%m-%d}, {age} ago, older than max_age={max_age!r}")
+    if oldest is not None:
+        newest = customers.table["last_date"][lambda days: days <= today()].max()  # a date to come may be a slip
+        check_age("the newest order", newest, oldest, max_age)
     if horizon is not None:
         horizon_days(horizon, unit=customers.unit, observation_end=customers.observation_end)
     margins(worth, customers)
@@ -315,10 +353,270 @@ def predict(
         fit = wanted.fit(customers, method=method or "laplace", seed=seed)
     asked: dict[str, Any] = {"horizon": horizon, "interval": interval, "seed": seed}
     asked |= given(margin=margin, discount_rate=discount_rate)
+    return predicted(fit, customers, asked, by, file, save, overwrite=overwrite, progress=progress)
+
+
+def check(
+    model: str | Path,
+    source: Source,
+    *,
+    value: str | Sequence[str] | None = None,
+    attribute: str | Sequence[str] | None = None,
+    by: str | None = None,
+    until: Day | None = None,
+    interval: float = 0.9,
+    seed: int | None = None,
+    progress: Progress = silent,
+    **log: Unpack[LogOptions],
+) -> Check:
+    """Whether what happened since a saved fit is what it expected, and whether to fit again: `clvmodels.check`.
+
+    Parameters
+    ----------
+    model : str or Path
+        The saved fit, of NonContractualCLV or of a model of transactions.
+    source, value, **log
+        A newer log that holds the old lines, too, as for `clvmodels.Transactions`. What is not given is as in the log
+        that was fitted.
+    attribute : str or sequence of str, optional
+        Columns that describe the customer.
+    by : str, optional
+        The one of them whose values have rows of their own; it need not be named twice.
+    until : date, optional
+        Last day observed; default: the last date in the log.
+    interval : float
+        Coverage of the intervals shown, in (0, 1).
+    seed : int, optional
+        Of the simulated outcomes; that of the fit if not given.
+    progress : callable
+        Is told what is done next.
+
+    Raises
+    ------
+    DataError
+        If the log or the saved fit cannot be read, or nothing has been observed since.
+    ValueError
+        If an option is not understood.
+    """
+    progress(f"Load {model}")
+    fit = load(model)
+    if not isinstance(fit, NonContractualCLVFit | TransactionFit):
+        raise DataError(f"{model} holds a fit of {type(fit.model).__name__}, not one of purchases that can be checked")
+    options = {**(fit.origin.log or {}), **given(value=value, **log)}
+    options["attributes"] = named_attributes(options, attribute, by)
+    check_named(options, ("customer", "date"), "the columns of the log")
+    progress("Read the log")
+    transactions = Transactions(source, **options)
+    progress(f"Check {counted(fit.origin.customers, 'customer')}")
+    return check_fit(fit, transactions, until=until, interval=interval, by=by, seed=seed)
+
+
+def backtest(
+    source: Source,
+    *,
+    cutoff: str | Sequence[str],
+    horizon: str | Sequence[str],
+    value: str | Sequence[str] | None = None,
+    attribute: str | Sequence[str] | None = None,
+    by: str | None = None,
+    unit: str | None = None,
+    until: Day | None = None,
+    model: str | Sequence[str] | None = None,
+    baseline: str | None = None,
+    method: Method | None = None,
+    interval: float = 0.9,
+    jobs: int = 1,
+    output: str | Path = "backtest",
+    overwrite: bool = False,
+    seed: int | None = None,
+    progress: Progress = silent,
+    **log: Unpack[LogOptions],
+) -> Backtested:
+    """Hold models against each other on periods of a log that they have not seen: `clvmodels.backtest`.
+
+    Parameters
+    ----------
+    source, value, **log
+        As for `clvmodels.Transactions`.
+    cutoff : str or sequence of str
+        Last days of the past, or ``"4 every 13 weeks"``.
+    horizon : str or sequence of str
+        How far to predict from each: ``"39 weeks"``, ``"1 year"``.
+    attribute : str or sequence of str, optional
+        Columns that describe the customer.
+    by : str, optional
+        The one of them whose values are scored apart, too, or "acquisition month", "acquisition quarter" or
+        "acquisition year".
+    unit : {"day", "week", "month", "year"}, default "week"
+        Unit of time of the fits.
+    until : date, optional
+        Last day observed, from which cutoffs are counted back; default: the last date in the log.
+    model : str or sequence of str, optional
+        Names of `SHOP_MODELS`; default: `SHOP_DEFAULT`.
+    baseline : str, optional
+        The one of them that the others are compared with; default: the first.
+    method : {"ml", "map", "laplace"}, default "ml"
+        How the models are fitted.
+    interval : float
+        Coverage of the intervals, in (0, 1).
+    jobs : int
+        How many fits run at once.
+    output : str or Path
+        A folder, made if it is not there, for `BACKTEST_FILES`.
+    overwrite : bool
+        Replace these files.
+    seed : int, optional
+        Of all draws; drawn if not given.
+    progress : callable
+        Is told what is done next.
+
+    Raises
+    ------
+    DataError
+        If the log cannot be read, a window is not observed whole, or no model could be fitted anywhere.
+    ValueError
+        If an option is not understood.
+    OSError
+        If the files exist and are not to be replaced, or cannot be written.
+    """
+    models = chosen_models(SHOP_MODELS, model, SHOP_DEFAULT, baseline)
+    files = checked_folder(output, overwrite=overwrite)
+    options = given(value=value, **log)
+    options["attributes"] = named_attributes(options, attribute, segment_column(by))
+    check_named(options, ("customer", "date", "value"), "the columns of the log")
+    progress("Read the log")
+    transactions = Transactions(source, **options)
+    asked: dict[str, Any] = {"cutoffs": cutoffs_of(cutoff), "horizon": horizon, "by": by, "unit": unit, "until": until}
+    asked |= {"method": method, "interval": interval, "jobs": jobs, "seed": seed}
+    return backtested(models, transactions, asked, baseline, files, progress)
+
+
+# What backtests have in common with those of contracts
+
+
+def chosen_models(
+    known: Mapping[str, Any], wanted: str | Sequence[str] | None, default: Sequence[str], baseline: str | None
+) -> dict[str, Any]:
+    """The models of these names, the baseline among them."""
+    names = list(dict.fromkeys(listed(wanted) or default))
+    for name in [*names, *filter(None, [baseline])]:
+        if name not in known:
+            raise ValueError(f"unknown model {name!r}; use one of {', '.join(map(repr, known))}")
+    if baseline is not None and baseline not in names:
+        raise ValueError(f"baseline {baseline!r} is not among the models: {', '.join(map(repr, names))}")
+    return {name: known[name] for name in names}
+
+
+def cutoffs_of(cutoff: str | Sequence[str]) -> str | Sequence[str]:
+    """The days, or the one text that says them all."""
+    return cutoff if isinstance(cutoff, str) or len(cutoff) != 1 else cutoff[0]
+
+
+def segment_column(by: str | None) -> str | None:
+    """The column that makes the segments, if it is one and not the day of acquisition."""
+    return None if by is None or ACQUIRED.fullmatch(by) else by
+
+
+def checked_folder(output: str | Path, *, overwrite: bool) -> list[Path]:
+    """The files of a backtest in a folder, if they can be written there."""
+    folder = Path(output)
+    paths = [folder / name for name in BACKTEST_FILES]
+    if folder.is_dir():
+        check_targets(*paths, overwrite=overwrite)
+    else:
+        check_targets(folder, overwrite=False)
+    return paths
+
+
+def backtested(
+    models: dict[str, Any],
+    data: Any,
+    asked: dict[str, Any],
+    baseline: str | None,
+    files: list[Path],
+    progress: Progress,
+) -> Backtested:
+    """The models backtested, compared, and written."""
+    progress(f"Fit and score {counted(len(models), 'model')}")
+    result = backtest_models(models, data, **asked, progress=False)
+    progress("Compare them")
+    comparison = result.compare(baseline)
+    problems = pd.concat(
+        [
+            result.failures.rename(columns={"reason": "told"}).assign(kind="failure"),
+            result.warnings.rename(columns={"warning": "told"}).assign(kind="warning"),
+        ]
+    )
+    files[0].parent.mkdir(exist_ok=True)
+    with written_whole(*files) as folder:
+        (folder / "verdict.txt").write_text(f"{comparison.verdict}\n", encoding="utf-8")
+        result.predictions.to_parquet(folder / "predictions.parquet", index=False)
+        for name, frame in (("table", result.table), ("comparison", comparison.table), ("problems", problems)):
+            frame.to_csv(folder / f"{name}.csv", index=False, quoting=csv.QUOTE_NONNUMERIC)
+    return Backtested(result, comparison, files[0].parent)
+
+
+# What predictions have in common with those for contracts
+
+
+def checked_file(output: str | Path, save: str | Path | None, *, overwrite: bool) -> Path:
+    """The path of the table, if that and the saved fit can be written."""
+    file = checked_path(output, overwrite=overwrite)
+    if save is not None:
+        checked_model_path(save, overwrite=overwrite)
+    return file
+
+
+def refuse_with_model(**own: Any) -> None:
+    """Refuse options that a saved fit has said already."""
+    if refused := [f"{name}=" for name in given(**own)]:
+        raise ValueError(f"{' and '.join(refused)} cannot be given with model=, which is a fit already")
+
+
+def named_attributes(options: dict[str, Any], attribute: str | Sequence[str] | None, *others: str | None) -> list[str]:
+    """The attributes to read, each once: those of the options, those asked for, and what else is named."""
+    return [*dict.fromkeys([*options.get("attributes", ()), *listed(attribute), *filter(None, others)])]
+
+
+def check_named(options: dict[str, Any], columns: Sequence[str], called: str) -> None:
+    """Refuse a source whose columns nobody has named."""
+    if missing := [f"{name}=" for name in columns if options.get(name) is None]:
+        price = " (value= is that of the price)" if "value=" in missing and "start" in columns else ""
+        raise ValueError(f"{' and '.join(missing)} must be given: {called}{price}; only a saved fit knows them")
+
+
+def check_names(source: Source, options: dict[str, Any], file: Path, called: str) -> None:
+    """Refuse a customer column that the table could not hold, and an output that is the source."""
+    customer = options["customer"] if isinstance(options["customer"], str) else options["customer"][0]
+    if customer.lower() in schema.PREDICTED:
+        raise DataError(f"customer column {customer!r} has the name of a predicted column; rename it")
+    if isinstance(source, (str, Path)) and file.resolve() in {Path(name).resolve() for name in files(source)}:
+        raise ValueError(f"output {file} is {called} itself; choose another name")
+
+
+def check_age(what: str, newest: pd.Timestamp, oldest: pd.Timestamp, max_age: str | int | None) -> None:
+    """Refuse data whose newest day is before the oldest that it may be."""
+    if newest < oldest:
+        age = counted((today() - newest).days, "day")
+        raise StaleDataError(f"{what} is of {newest:%Y-%m-%d}, {age} ago, older than max_age={max_age!r}")
+
+
+def predicted(
+    fit: Any,
+    data: Any,
+    asked: dict[str, Any],
+    by: str | None,
+    file: Path,
+    save: str | Path | None,
+    *,
+    overwrite: bool,
+    progress: Progress,
+) -> Prediction:
+    """The customers one by one and together, exported, and the fit saved."""
     progress("Predict each customer")
-    table = fit.predict(customers, **asked)
+    table = fit.predict(data, **asked)
     progress("Predict all customers together")
-    total = fit.total(customers, by=by, **asked)
+    total = fit.total(data, by=by, **asked)
     saved = None if save is None else save_fit(fit, save, overwrite=overwrite)
     return Prediction(table, total, export(table, file, overwrite=overwrite), saved)
 

@@ -437,6 +437,107 @@ def test_old_orders_end_with_code_3_and_write_nothing(june, monkeypatch):
     assert call("predict", "--model", "june.clv", "orders.csv", "--max-age", "4").exit_code == 0
 
 
+def test_check_tells_by_its_code_whether_to_fit_again(folder, lines):
+    assert call("predict", "orders.csv", *COLUMNS, "--until", "2024-05-31", "--save", "may.clv").exit_code == 0
+    dear = lines.assign(amount=np.where(lines["day"] > "2024-05-31", 5, 1) * lines["amount"])
+    dear.assign(half=np.where(lines["id"] < "030", "first", "second")).to_csv("dear.csv", index=False)
+    before = sorted(folder.iterdir())
+    for name, code in (("orders.csv", 0), ("dear.csv", 4)):
+        ran = call("check", "may.clv", name, *(("--by", "half") if name == "dear.csv" else ()))
+        assert ran.exit_code == code, ran.output
+        found = clv.check(clv.load("may.clv"), clv.Transactions(name, **clv.load("may.clv").origin.log))
+        assert found.refit == bool(code)
+        printed = " ".join(ran.stdout.split())
+        assert printed.startswith(found.verdict)
+        number = found.table["customers"].max()
+        assert f"After 2024-05-31, until 2024-07-18: {number} customers of the fit" in printed
+        row = found.table.loc[("all", "revenue")]
+        assert (
+            f"revenue {row['actual']:,.0f} {row['expected']:,.0f} {row['lower']:,.0f} to {row['upper']:,.0f}" in printed
+        )
+        assert fits(ran.stdout)
+    assert " first " in printed
+    assert " second " in printed
+    assert sorted(folder.iterdir()) == before
+
+
+BAD_CHECKS = {
+    "nothing since": (
+        ["may.clv", "orders.csv", "--until", "2024-05-31"],
+        "nothing has been observed since the fit: it ends",
+    ),
+    "later than the log": (["may.clv", "orders.csv", "--until", "2025-05-31"], "but the log ends on 2024-07-18"),
+    "contracts": (
+        ["may.clv", "orders.csv", "--contracts"],
+        "a fit of NonContractualCLV, not one of contracts that can be",
+    ),
+    "no column": (["may.clv", "orders.csv", "--date", "dya"], "there is no column 'dya'; did you mean 'day'?"),
+}
+
+
+def test_what_cannot_be_checked_is_refused_in_one_sentence(folder):
+    assert call("predict", "orders.csv", *COLUMNS, "--until", "2024-05-31", "--save", "may.clv").exit_code == 0
+    before = sorted(folder.iterdir())
+    for arguments, sentence in BAD_CHECKS.values():
+        assert_refused(call("check", *arguments), sentence, folder, before)
+
+
+BACKTEST = ("backtest", "orders.csv", *COLUMNS, "--cutoff", "2024-04-30", "--horizon", "8 weeks")
+
+
+def test_backtest_writes_what_the_library_finds(folder, lines):
+    chosen = ("--model", "simple", "--model", "zero", "--model", "bgnbd", "--baseline", "zero", "--seed", "1")
+    ran = call(*BACKTEST, *chosen)
+    assert ran.exit_code == 0, ran.output
+    log = clv.Transactions("orders.csv", customer="id", date="day", value="amount")
+    models = {name: workflow.SHOP_MODELS[name] for name in ("simple", "zero", "bgnbd")}
+    expected = clv.backtest(models, log, "2024-04-30", "8 weeks", seed=1, progress=False)
+    assert sorted(path.name for path in Path("backtest").iterdir()) == sorted(workflow.BACKTEST_FILES)
+    table = pd.read_csv("backtest/table.csv", parse_dates=["cutoff"])
+    pd.testing.assert_frame_equal(table, expected.table, check_dtype=False)
+    predictions = pd.read_parquet("backtest/predictions.parquet")
+    pd.testing.assert_frame_equal(predictions, expected.predictions, check_dtype=False)
+    comparison = expected.compare("zero")
+    assert Path("backtest/verdict.txt").read_text() == f"{comparison.verdict}\n"
+    assert ran.stdout.startswith(f"{comparison.verdict}\n\n")
+    pd.testing.assert_frame_equal(pd.read_csv("backtest/comparison.csv"), comparison.table, check_dtype=False)
+    assert set(pd.read_csv("backtest/problems.csv")["kind"]) <= {"warning", "failure"}
+    before = sorted(folder.iterdir())
+    assert_refused(call(*BACKTEST, *chosen), "verdict.txt exists; replace it with --overwrite", folder, before)
+    assert call(*BACKTEST, *chosen, "--overwrite", "--model", "own-rate").exit_code == 0
+    assert set(pd.read_csv("backtest/table.csv")["model"]) == {"simple", "zero", "bgnbd", "own-rate"}
+
+
+def test_several_cutoffs_are_shown_together_and_failures_are_told(folder):
+    rolling = ("--cutoff", "3 every 2 weeks", "--horizon", "2 weeks", "--by", "acquisition month", "--unit", "day")
+    some = ("--model", "own-rate", "--model", "regression", "--seed", "1")
+    ran = call("backtest", "orders.csv", *COLUMNS, *rolling, *some)
+    assert ran.exit_code == 0, ran.output
+    assert re.search(r"own-rate +[+-]\d+% \([+-]\d+% to [+-]\d+%\)", ran.stdout)
+    assert "Failed: regression at 2024-06-06: DataError: RegressionCLV learns from" in " ".join(ran.stdout.split())
+    assert {"all", "2024-01"} <= set(pd.read_csv("backtest/table.csv")["segment"])
+    problems = pd.read_csv("backtest/problems.csv")
+    assert (problems["kind"] == "failure").sum() == 3
+
+
+BAD_BACKTESTS = {
+    "unknown model": (["--model", "arima"], "unknown model 'arima'; use one of 'simple', 'zero', 'repeat', 'own-rate'"),
+    "foreign baseline": (
+        ["--model", "zero", "--baseline", "simple"],
+        "baseline 'simple' is not among the models: 'zero'",
+    ),
+    "no folder": (["--output", "missing/backtest"], "there is no folder missing"),
+    "unknown horizon": (["--horizon", "soon"], "horizon 'soon'"),
+    "too long": (["--horizon", "5 years"], "but the log ends on 2024-07-18"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD_BACKTESTS.values(), ids=BAD_BACKTESTS)
+def test_what_cannot_be_backtested_is_refused_in_one_sentence(folder, arguments, sentence):
+    before = sorted(folder.iterdir())
+    assert_refused(call(*BACKTEST, *arguments), sentence, folder, before)
+
+
 BAD_WITH_MODEL = {
     "method": (["--method", "ml"], "--method cannot be given with --model, which is a fit already"),
     "unit": (["--unit", "week"], "--unit cannot be given with --model"),
@@ -483,17 +584,18 @@ def test_a_choice_of_lines_is_written_as_the_command_line_has_it():
     )
 
 
-@pytest.mark.parametrize("command", ["demo", "audit", "predict"])
+@pytest.mark.parametrize("command", ["demo", "audit", "predict", "check", "backtest"])
 def test_help_reads_well(command):
     ran = call(command, "--help")
     assert ran.exit_code == 0
     assert fits(ran.stdout)
     assert f"Example: clvmodels {command} " in ran.stdout
-    for option in inspect.signature(getattr(cli, command)).parameters.keys() - {"source", "folder"}:
+    arguments = {"source", "folder", *(["model"] if command == "check" else [])}
+    for option in inspect.signature(getattr(cli, command)).parameters.keys() - arguments:
         assert f"--{option.replace('_', '-')} " in ran.stdout
 
 
-@pytest.mark.parametrize("command", ["audit", "predict"])
+@pytest.mark.parametrize("command", ["audit", "predict", "check", "backtest"])
 def test_help_names_the_defaults_of_the_log(command):
     shown = " ".join(call(command, "--help").stdout.split())
     for name, parameter in inspect.signature(clv.Transactions).parameters.items():
@@ -505,7 +607,13 @@ def test_the_commands_are_listed_in_full():
     ran = call("--help")
     assert ran.exit_code == 0
     assert fits(ran.stdout)
-    assert re.findall(r"^  (\w+) {2,}[A-Z].*\.$", ran.stdout, re.MULTILINE) == ["demo", "audit", "predict"]
+    assert re.findall(r"^  (\w+) {2,}[A-Z].*\.$", ran.stdout, re.MULTILINE) == [
+        "demo",
+        "audit",
+        "predict",
+        "check",
+        "backtest",
+    ]
     assert "..." not in ran.stdout.partition("Commands:")[2]
 
 

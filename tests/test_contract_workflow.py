@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import quietly
+from conftest import quietly, simulated_shop
 from typer.testing import CliRunner
 
 import clvmodels as clv
@@ -169,6 +169,39 @@ def test_a_saved_fit_predicts_later_records(folder, records):
     assert "--unit and --survival cannot be given with --model, which is a fit already" in " ".join(ran.stderr.split())
 
 
+def test_check_holds_later_records_against_a_saved_fit(folder, records):
+    saving = (*OPTIONS, "--until", "2024-03-31", "--timing", "end", "--save", "march.clv")
+    assert call("predict", "--contracts", "contracts.csv", *saving).exit_code == 0
+    ran = call("check", "--contracts", "march.clv", "contracts.csv", "--until", UNTIL, "--by", "plan")
+    read = clv.Subscriptions(records, **COLUMNS, attributes=["plan"], timing="end")
+    found = clv.check(clv.load("march.clv"), read, until=UNTIL, by="plan")
+    assert ran.exit_code == 4 * found.refit
+    printed = " ".join(ran.stdout.split())
+    assert printed.startswith(found.verdict)
+    row = found.table.loc[("plus", "retained")]
+    assert f"retained {row['actual']:,.0f} {row['expected']:,.0f} {row['lower']:,.0f} to" in printed
+    assert fits(ran.stdout)
+    clv.save(clv.BGNBD().fit(simulated_shop(seed=1), seed=1), "shop.clv")
+    ran = call("check", "--contracts", "shop.clv", "contracts.csv")
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert "shop.clv holds a fit of BGNBD, not one of contracts that can be checked" in ran.stderr
+
+
+def test_backtest_writes_what_the_library_finds(folder, records):
+    asked = ("--cutoff", "2023-12-31", "--horizon", "6 months", "--until", UNTIL, "--timing", "end", "--by", "plan")
+    ran = call(
+        "backtest", "--contracts", "contracts.csv", *OPTIONS, *asked, "--model", "simple", "--model", "sbg", "--seed", 1
+    )
+    assert ran.exit_code == 0, ran.output
+    read = clv.Subscriptions("contracts.csv", **COLUMNS, attributes=["plan"], timing="end")
+    models = {"simple": clv.SimpleCLV(), "sbg": clv.ContractualCLV(clv.SBG(), timing="end")}
+    expected = clv.backtest(models, read, "2023-12-31", "6 months", by="plan", until=UNTIL, seed=1, progress=False)
+    written = pd.read_csv("backtest/table.csv", parse_dates=["cutoff"])
+    pd.testing.assert_frame_equal(written, expected.table, check_dtype=False)
+    assert (folder / "backtest" / "verdict.txt").read_text() == f"{expected.compare().verdict}\n"
+    assert ran.stdout.startswith(expected.compare().verdict)
+
+
 def test_a_fit_of_a_shop_is_refused(folder):
     lines = clv.datasets.cdnow_sample()
     log = clv.Transactions(lines, customer="customer_id", date="date", value="amount")
@@ -258,7 +291,7 @@ def test_options_of_the_other_kind_of_data_are_told_apart(folder, arguments, sen
     assert sentence in " ".join(ran.stderr.replace("│", " ").split())
 
 
-@pytest.mark.parametrize("name", ["demo", "audit", "predict"])
+@pytest.mark.parametrize("name", ["demo", "audit", "predict", "check", "backtest"])
 def test_each_option_of_a_command_is_one_of_its_function_and_the_reverse(name):
     function = inspect.signature(getattr(contract_workflow, name)).parameters
     command = inspect.signature(getattr(contract_cli, name)).parameters
@@ -274,19 +307,20 @@ def test_each_option_of_a_command_is_one_of_its_function_and_the_reverse(name):
     assert {key: str(parameter.default) for key, parameter in command.items()} == as_text
 
 
-@pytest.mark.parametrize("command", ["demo", "audit", "predict"])
+@pytest.mark.parametrize("command", ["demo", "audit", "predict", "check", "backtest"])
 def test_help_reads_well(command):
     ran = call(command, "--contracts", "--help")
     assert ran.exit_code == 0
     assert fits(ran.stdout)
     assert f"Usage: root {command} --contracts" in ran.stdout
     assert f"Example: clvmodels {command} --contracts " in ran.stdout
-    for option in inspect.signature(getattr(contract_cli, command)).parameters.keys() - {"source", "folder"}:
+    arguments = {"source", "folder", *(["model"] if command == "check" else [])}
+    for option in inspect.signature(getattr(contract_cli, command)).parameters.keys() - arguments:
         assert f"--{option.replace('_', '-')} " in ran.stdout
     assert "--contracts" in call(command, "--help").stdout
 
 
-@pytest.mark.parametrize("command", ["audit", "predict"])
+@pytest.mark.parametrize("command", ["audit", "predict", "check", "backtest"])
 def test_help_names_the_defaults_of_the_records(command):
     shown = " ".join(call(command, "--contracts", "--help").stdout.split())
     for name, parameter in inspect.signature(clv.Subscriptions).parameters.items():

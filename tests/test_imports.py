@@ -7,7 +7,7 @@ import pytest
 
 import clvmodels
 
-HEAVY = {"pymc", "arviz", "matplotlib", "numba", "sklearn", "duckdb"}
+HEAVY = {"pymc", "arviz", "matplotlib", "numba", "sklearn", "duckdb", "lifetimes"}
 HELP = "import sys, runpy; sys.argv = ['clvmodels', '--help']; runpy.run_module('clvmodels', run_name='__main__')"
 
 

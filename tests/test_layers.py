@@ -14,6 +14,7 @@ LAYERS = [
     {"workflow"},
     {"report"},
     {"evaluation", "export", "persistence"},
+    {"saved_values"},
     {"value", "segments"},
     {"models"},
     {"inference", "kernels", "data", "plots"},

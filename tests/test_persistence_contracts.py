@@ -10,7 +10,7 @@ from conftest import quietly
 from scipy import stats
 
 import clvmodels as clv
-from clvmodels import SBG, BdW, ContractualCLV, Cox, KaplanMeier, SimpleCLV, Weibull, persistence
+from clvmodels import SBG, BdW, ContractualCLV, Cox, KaplanMeier, SimpleCLV, Weibull, persistence, saved_values
 
 END = "2023-12-31"
 FORMULA = "price + C(channel) + log(age / 2) + price:C(channel)"
@@ -313,7 +313,7 @@ CURVE = {"time": np.array([1.0, 2.0]), "at_risk": np.array([9.0, 5.0]), "events"
     ],
 )
 def test_curves_that_are_none_are_refused(fits, tmp_path, curve, sentence):
-    posterior = persistence._netcdf({"survival/curve_0": curve})
+    posterior = saved_values.netcdf({"survival/curve_0": curve})
     refused(changed(fits["kaplan-meier"], tmp_path / "june.clv", posterior=posterior), sentence)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clvmodels.product_limit import RiskTable, cumulative_incidence
+from clvmodels.product_limit import RiskTable, censoring_weights, cumulative_incidence
 
 lifelines = pytest.importorskip("lifelines")
 
@@ -103,3 +103,27 @@ def test_draws_have_the_mean_of_the_curve_and_greenwoods_variance(contracts):
     enough = table.at_risk >= 100  # a beta has a variance smaller by a share of 1 / (n + 1), and is not normal
     sd, greenwood = log_survival[:, enough].std(axis=0), np.sqrt(table.log_variance[enough])
     assert np.allclose(sd, greenwood, rtol=0.02)
+
+
+@pytest.mark.parametrize("at", [0.5, 3.0, 4.0, 9.0, 30.0])
+def test_who_is_known_stands_for_the_censored_and_gives_the_curve(at):
+    # Efron (1967): their weights add up to all customers. And the share of who stayed is Kaplan and Meier's.
+    rng = np.random.default_rng(5)
+    time, event, weight = rng.integers(1, 12, 300), rng.random(300) < 0.6, rng.integers(1, 4, 300)
+    event = np.where(time == 11, at > 20, event)  # the longest leave, where the question goes beyond them
+    found = censoring_weights(time, event, at, weight)
+    assert found @ weight == pytest.approx(weight.sum(), rel=1e-12)
+    table = RiskTable.of(time, event, weight=weight)
+    curve = np.exp(np.append(0, table.log_survival))[np.searchsorted(table.time, at, side="right")]
+    stayed = ~(event.astype(bool) & (time <= at))
+    assert (found * weight) @ stayed == pytest.approx(curve * weight.sum(), rel=1e-12)
+    np.testing.assert_allclose(
+        np.repeat(found, weight), censoring_weights(np.repeat(time, weight), np.repeat(event, weight), at)
+    )
+
+
+def test_without_censoring_each_stands_for_himself_and_beyond_the_last_nobody_is_known():
+    assert censoring_weights([1, 3, 3], [1, 0, 0], at=3).tolist() == [1, 1, 1]
+    assert np.isnan(censoring_weights([1, 2, 3], [1, 0, 0], at=4)).all()
+    # The last left: all that was to happen is known.
+    assert censoring_weights([1, 2, 3], [1, 0, 1], at=4).tolist() == [1, 0, 2]

@@ -292,7 +292,7 @@ def test_audit_is_that_of_the_log():
     pd.testing.assert_frame_equal(found.table, log.audit(until="1997-09-30").table)
 
 
-@pytest.mark.parametrize("name", ["demo", "audit", "predict"])
+@pytest.mark.parametrize("name", ["demo", "audit", "predict", "check", "backtest"])
 def test_each_option_of_a_command_is_one_of_its_function_and_the_reverse(name):
     function = inspect.signature(getattr(workflow, name)).parameters
     command = inspect.signature(getattr(cli, name)).parameters

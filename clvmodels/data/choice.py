@@ -17,7 +17,7 @@ from clvmodels.data.sql import Fields
 from clvmodels.errors import DataError, DataWarning, counted, examples
 
 if TYPE_CHECKING:
-    from clvmodels.data import contracts
+    from clvmodels.data import records
 
 Where = Mapping[str, object]
 
@@ -111,7 +111,7 @@ def ids_beside(reader: Reader, fields: Columns) -> list[str]:
     return told
 
 
-def doubtful_currency(reader: Reader, fields: Fields | contracts.Fields) -> str | None:
+def doubtful_currency(reader: Reader, fields: Fields | records.Fields) -> str | None:
     """A column that by its name holds the currency of the value, where no option names it and it holds several."""
     if not fields.value or fields.currency:
         return None
@@ -176,7 +176,7 @@ def picked(several: pd.DataFrame) -> str:
     return f"where={{{str(several.index.name)!r}: [{several.index.drop(_NONE, errors='ignore')[0]!r}]}} picks one"
 
 
-def mixed(found: pd.DataFrame, fields: Fields | contracts.Fields) -> pd.DataFrame:
+def mixed(found: pd.DataFrame, fields: Fields | records.Fields) -> pd.DataFrame:
     """The currencies that would be added up, where they are more than one."""
     if found.empty:
         return found

@@ -15,8 +15,9 @@ from clvmodels import time
 from clvmodels.data import numbers, parsing
 from clvmodels.data.audit import BUDDHIST, ENOUGH, Audit, date_remedies, is_buddhist, oddity, row
 from clvmodels.data.choice import listed, picked, wanted
-from clvmodels.data.contracts import Contracts, Fields, Records, Status, mixed_currencies, renewals_until
+from clvmodels.data.contracts import Contracts, renewals_until
 from clvmodels.data.durations import AT_RENEWALS, ON_ANY_DAY, renewal_day_share
+from clvmodels.data.records import Fields, Records, Status, mixed_currencies
 from clvmodels.errors import brief, counted, examples
 
 if TYPE_CHECKING:

@@ -272,14 +272,13 @@ class Durations(Customers):
         if self.observation_end is not None:
             running = (event == 1) & (self._renewal_days(t) > np.datetime64(self.observation_end, "D"))
             t, event = t - running, event * ~running
-        if self._left_out.any():
-            entry = entry + self._left_out
+        if (left_out := self._left_out()).any():
+            entry = entry + left_out
             unseen = t - event < entry
             t, event = t - event * unseen, event * ~unseen
             entry = np.minimum(entry, t)
         return t, event, entry
 
-    @property
     def _left_out(self) -> NDArray[np.bool_]:
         """Contracts of which the period that ran when observation began is left out, (N,)."""
         none = np.zeros(len(self), bool)

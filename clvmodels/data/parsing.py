@@ -1,6 +1,6 @@
 """How columns are read, in SQL: ids, days and numbers, never guessed, and which lines of a source count.
 
-What purchases (`sql`) and contracts (`contracts`) have in common. Names are quoted through SQLGlot, values are bound.
+What purchases (`sql`) and contracts (`records`) have in common. Names are quoted through SQLGlot, values are bound.
 """
 
 # ruff: noqa: S608 - what is put into the texts is quoted (names), bound (values) or our own

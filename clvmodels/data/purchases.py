@@ -30,7 +30,7 @@ _NO_ORDER = -1
 # The columns of the frames that are found.
 _COLUMNS = {
     "customers": ("transactions", "revenue", "first_value", "later_value", "first_day", "last_day", "n_orders"),
-    "later": ("transactions", "revenue", "refunds_left"),
+    "later": ("transactions", "revenue", "refunds_left", "first_day"),
     "refunded": ("days", "left", "transactions"),
     "older": ("revenue",),
 }
@@ -118,7 +118,10 @@ class Found:
         Those with a purchase up to the cutoff, sorted: `transactions`, `revenue`, `first_value`, `later_value`,
         `first_day`, `last_day` (days since 1970), and as it was asked `n_orders`, `attribute_0`, ...
     later : DataFrame
-        Those with a purchase or a refund after the cutoff: `transactions`, `revenue`, `refunds_left`.
+        Those with a purchase or a refund after the cutoff: `transactions`, `revenue`, `refunds_left`, `first_day`
+        (`NO_DAY` where a refund is all).
+    repeats : Series
+        Repeat transactions by day (since 1970) of the customers with a purchase up to the cutoff; with a cutoff alone.
     gaps : ndarray
         Days between consecutive purchase days of a customer up to the cutoff.
     refunded : DataFrame
@@ -133,6 +136,7 @@ class Found:
     last: pd.Timestamp
     customers: pd.DataFrame
     later: pd.DataFrame
+    repeats: pd.Series
     gaps: NDArray[np.int64]
     refunded: pd.DataFrame
     older: pd.DataFrame
@@ -165,7 +169,7 @@ def collect(
     totals = np.zeros((2, len(Status)))
     span = [NO_DAY, -NO_DAY]
     parts: dict[str, list[dict[str, Any]]] = {name: [] for name in _COLUMNS}
-    gaps = []
+    gaps, repeats = [], []
     for block in blocks(batches):
         status, value, day = (block[name].to_numpy() for name in ("status", "value", "day"))
         for kind in np.flatnonzero(np.bincount(status)):
@@ -188,13 +192,18 @@ def collect(
             gaps.append(np.diff(days.day)[days.customer[1:] == days.customer[:-1]])
         if cutoff is not None:
             rest = lines.only(usable & (lines.day > day_number(cutoff)))
-            parts["later"].append(_later(lines, purchase_days(rest, refunds=refunds, earlier=past)))
+            days_after = purchase_days(rest, refunds=refunds, earlier=past)
+            parts["later"].append(_later(lines, days_after))
+            known = np.isin(days_after.customer, found["who"])
+            repeated = days.customer[1:] == days.customer[:-1]
+            repeats.append(pd.Series(np.concatenate([days.day[1:][repeated], days_after.day[known]])).value_counts())
     frames = {name: _frame(found, _COLUMNS[name]) for name, found in parts.items()}
     first, last = (pd.Timestamp(np.datetime64(int(day), "D") if span[0] < NO_DAY else "NaT") for day in span)
     return Found(
         totals=pd.DataFrame({"lines": totals[0].astype(int), "value": totals[1]}, index=list(Status)),
         first=first,
         last=last,
+        repeats=pd.concat(repeats).groupby(level=0).sum() if repeats else pd.Series(dtype=int),
         gaps=np.concatenate([*gaps, np.empty(0, np.int32)]),
         **frames,
     )
@@ -475,6 +484,9 @@ def _later(lines: Lines, days: Days) -> dict[str, Any]:
     counts = np.bincount(days.customer, minlength=len(lines.ids))
     revenue = np.zeros(len(lines.ids), np.int64)
     np.add.at(revenue, days.customer, days.amount)
+    first = np.full(len(lines.ids), NO_DAY)
+    starts = _changes(days.customer)
+    first[days.customer[starts]] = days.day[starts]
     who = np.flatnonzero((counts > 0) | (days.left > 0))
     unit = days.unit[who]
     return {
@@ -482,6 +494,7 @@ def _later(lines: Lines, days: Days) -> dict[str, Any]:
         "transactions": counts[who],
         "revenue": revenue[who] / unit,
         "refunds_left": days.left[who] / unit,
+        "first_day": first[who],
     }
 
 

@@ -19,20 +19,11 @@ from clvmodels import schema, time
 from clvmodels.data import choice, numbers, parsing
 from clvmodels.data.audit import BUDDHIST
 from clvmodels.data.contract_audit import audited, blanks, buddhist, remedy, said, silence, today, unobserved
-from clvmodels.data.contracts import (
-    Contracts,
-    Fields,
-    Records,
-    Status,
-    Timing,
-    contracts_of,
-    mixed_currencies,
-    read_records,
-    something,
-)
+from clvmodels.data.contracts import Contracts, Timing, contracts_of
 from clvmodels.data.customers import check_attributes
 from clvmodels.data.durations import Durations
 from clvmodels.data.reader import Reader
+from clvmodels.data.records import Fields, Records, Status, mixed_currencies, read_records, something
 from clvmodels.errors import DataError, DataWarning, brief, counted, examples
 
 if TYPE_CHECKING:
@@ -57,8 +48,8 @@ class ContractSplit:
         Columns of `clvmodels.schema.CONTRACT_HOLDOUT`, one row per active contract of the calibration in its order.
         Missing where it is not known: a contract that was to be renewed before the end of the holdout, and has no end.
     new_customers : DataFrame
-        The same columns for those whose first contract began in the holdout; their `lifetime` and `revenue` count from
-        its start, at the prices they paid.
+        The same columns but `observed`, and the `start`, for those whose first contract began in the holdout; their
+        `lifetime` and `revenue` count from it, at the prices they paid.
     cutoff, holdout_end : Timestamp
         The holdout is (cutoff, holdout_end].
     horizon_days : int
@@ -267,9 +258,8 @@ class Subscriptions:
         until : date, optional
             Last day observed: until when starts and ends were recorded, not after today. Later ones are not known
             then. A warning tells where nothing is recorded for long before it, so that all count as still there.
-            Default: the
-            last start or end in the records that is not in the future; where ends are known in advance, or nothing
-            happened lately, give it.
+            Default: the last start or end in the records that is not in the future; where ends are known in advance,
+            or nothing happened lately, give it.
         since : date, optional
             First day from which ends were recorded. Contracts that ended before are left out, because nobody knows how
             many there were; those that began before have `entry` > 0, which every likelihood takes into account.
@@ -356,6 +346,7 @@ class Subscriptions:
                     "retained": np.where(fresh.stale, np.nan, 1.0 - fresh.event),
                     "lifetime": np.where(fresh.stale, np.nan, fresh.days / time.unit_days(unit)),
                     "revenue": np.where(fresh.stale, np.nan, fresh.paid) if self._fields.value else None,
+                    "start": fresh.start.astype("datetime64[s]"),
                 },
             ),
             cutoff=cut,
@@ -524,7 +515,8 @@ class Subscriptions:
         }
         return self._table(
             active,
-            {name: None if column is None else np.where(unknown, np.nan, column) for name, column in columns.items()},
+            {name: None if column is None else np.where(unknown, np.nan, column) for name, column in columns.items()}
+            | {"observed": days / time.unit_days(unit)},
         )
 
     def _table(self, contracts: Contracts, columns: dict[str, NDArray[Any] | None]) -> pd.DataFrame:
@@ -630,11 +622,11 @@ def from_day(day: pd.Timestamp) -> np.datetime64:
 
 def _last(records: Records) -> pd.Timestamp:
     """The last start or end that is not in the future; where all are, the last start."""
-    used, today = records.status == Status.USED, from_day(pd.Timestamp.today())
+    used = records.status == Status.USED
     starts = records.start[used]
     dates = np.concatenate([starts, records.end[used]])
-    past = dates[dates <= today]
-    return pd.Timestamp(past.max() if len(past) else starts.max() if len(starts) else today)
+    past = dates[dates <= today()]
+    return pd.Timestamp(past.max() if len(past) else starts.max() if len(starts) else today())
 
 
 def _period(given: str) -> time.Period | str:

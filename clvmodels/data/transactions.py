@@ -47,7 +47,10 @@ class Split:
         bought nothing. The holdout's refunds are taken off the holdout's purchases alone (and not off those, if they
         belong by their number to earlier orders); what is left of them is told apart, as `refunds_left`.
     new_customers : DataFrame
-        The same columns for the customers first seen in the holdout.
+        The same columns for the customers first seen in the holdout, and their `first_date`.
+    repeat_transactions : Series
+        Repeat transactions of the calibration's customers by day, from the first that has one to the end of the
+        holdout.
     cutoff, holdout_end : Timestamp
         The holdout is (cutoff, holdout_end].
     horizon_days : int
@@ -57,6 +60,7 @@ class Split:
     calibration: Summary
     holdout: pd.DataFrame
     new_customers: pd.DataFrame
+    repeat_transactions: pd.Series
     cutoff: pd.Timestamp
     holdout_end: pd.Timestamp
     horizon_days: int
@@ -320,23 +324,29 @@ class Transactions:
             self._check_lines(reader, found)
             if future := self._future(reader, found):
                 _warn(f"{future}, so nobody knows how far the log was observed; correct it", stacklevel=3)
-        if not found.first <= cut <= found.last:
+        # The log of a summary was observed until the end of observation, whether or not somebody bought on that day.
+        last = found.last if self._known_until is None else self._known_until
+        if not found.first <= cut <= last:
             raise DataError(f"cutoff {cut:%Y-%m-%d} is outside the data, which run from {_period(found)}")
-        if end > found.last:
+        if end > last:
             raise DataError(
                 f"the holdout of {counted(length, 'day')} after {cut:%Y-%m-%d} ends on {end:%Y-%m-%d}, but the log "
-                f"ends on {found.last:%Y-%m-%d}: only {counted((found.last - cut).days, 'day')} of it can be checked"
+                f"ends on {last:%Y-%m-%d}: only {counted((last - cut).days, 'day')} of it can be checked"
             )
         calibration = self._summary(found, unit, cut)
         columns = ["transactions"]
         if self._fields.value:
             columns += ["revenue", "refunds_left"] if self._fields.refunds == "net" else ["revenue"]
-        later = found.later[columns].rename_axis(self._fields.customer)
+        later = found.later.rename_axis(self._fields.customer)
         known = calibration.table.index
+        fresh = later[~later.index.isin(known) & (later["transactions"] > 0)]
         return Split(
             calibration=calibration,
-            holdout=later.reindex(known, fill_value=0),
-            new_customers=later[~later.index.isin(known) & (later["transactions"] > 0)],
+            holdout=later[columns].reindex(known, fill_value=0),
+            new_customers=fresh[columns].assign(first_date=dates(fresh["first_day"])),
+            repeat_transactions=found.repeats.set_axis(
+                pd.DatetimeIndex(dates(found.repeats.index.to_series()), name="date")
+            ),
             cutoff=cut,
             holdout_end=end,
             horizon_days=length,

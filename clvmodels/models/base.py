@@ -174,6 +174,9 @@ class Specification:
         """What it was built with: ``type(model)(**model.options())`` equals it."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
+    def __str__(self) -> str:
+        return type(self).__name__
+
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and hasattr(type(self).results, name):
             kind = type(self).__name__

@@ -149,9 +149,7 @@ def table(
     t, attrs = question(fit, data, horizon, interval, interval_of, seed, worth)
     point = fit.forecast(data, t, **worth)
     customers = point.customers
-    attrs["notes"] = [*point.notes, *point.cautions]
-    if interval and fit.method != "laplace":
-        attrs["notes"].append(f"intervals: {point.drawn_from}")
+    attrs["notes"] = _told(fit, point, interval)
     rows = Rows.distinct(*point.columns)
     columns: dict[str, NDArray] = {}
 
@@ -181,8 +179,6 @@ def table(
         frame["restricted"] = point.restricted
     frame = frame.join(customers.table[list(customers.attributes)])
     frame.attrs.update(attrs)
-    for caution in point.cautions:
-        warnings.warn(caution, AssumptionWarning, stacklevel=3)
     if SHARE in frame.columns and point.beyond:
         clv = frame["clv"].to_numpy() * (1.0 if customers.weights is None else customers.weights)
         _tell_share(float(_share(frame[SHARE].to_numpy(), clv, axis=0)), point.beyond, horizon, frame)
@@ -207,9 +203,7 @@ def total(
     t, attrs = question(fit, data, horizon, interval, interval_of, seed, worth)
     point = fit.forecast(data, t, **worth)
     index, members = memberships(point.customers, by)
-    attrs["notes"] = [*point.notes, *point.cautions]
-    if interval and fit.method != "laplace":
-        attrs["notes"].append(f"intervals: {point.drawn_from}")
+    attrs["notes"] = _told(fit, point, interval)
     rows, number = Rows.distinct(*point.columns), np.arange(len(point.customers))
     alike = np.ones(len(number)) if point.customers.weights is None else point.customers.weights
     # How many customers of each segment share a distinct row.
@@ -258,8 +252,6 @@ def total(
             found[f"{name}_lower"], found[f"{name}_upper"] = summarise(draws.T, interval)
     frame = pd.DataFrame(found, index=index)
     frame.attrs.update(attrs)
-    for caution in point.cautions:
-        warnings.warn(caution, AssumptionWarning, stacklevel=3)
     if SHARE in found and point.beyond:
         _tell_share(float(found[SHARE][-1]), point.beyond, horizon, frame)
     return frame
@@ -296,6 +288,25 @@ def mean_draws(
             raise ValueError(f"draws of {quantity!r} are not known; choose one of {', '.join(map(repr, means))}")
         parts.append(np.broadcast_to(means[quantity], (source.size, means[quantity].shape[1])))
     return np.asarray(np.concatenate(parts, axis=1)[:, rows.inverse])
+
+
+def outcome_draws(
+    fit: Forecaster, data: Customers, horizon: Horizon | None, seed: int | None, **worth: Any
+) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+    """Simulated outcomes (S, B) of each row of `table`, block after block; draw s is one world for all blocks."""
+    if horizon is None:
+        raise ValueError("outcomes over an infinite horizon cannot be simulated to their end; give a finite horizon")
+    t, attrs = question(fit, data, horizon, None, "outcome", seed, worth)
+    source = fit.posterior.forecast(data, t, **worth)
+    return source.outcome_blocks(source.columns, attrs["seed"], "total")
+
+
+def _told(fit: Forecaster, point: Forecast, interval: float | None) -> list[str]:
+    """The notes of a table; what must be warned of is."""
+    for caution in point.cautions:
+        warnings.warn(caution, AssumptionWarning, stacklevel=4)
+    drawn = [f"intervals: {point.drawn_from}"] if interval and fit.method != "laplace" else []
+    return [*point.notes, *point.cautions, *drawn]
 
 
 def _by_outcome(means: dict[str, NDArray]) -> dict[str, NDArray]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clvmodels.draws import summarise
+from clvmodels.plots.axes import axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ def counts_against_model(
     -------
     Axes
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     place = np.arange(len(labels))
     lower, upper = summarise(simulated, BAND)
     mean = simulated.mean(axis=0)
@@ -65,7 +66,7 @@ def step_curve(
     ax : Axes, optional
         Where to draw; a new figure if not given.
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     time = np.append(0.0, time)
     survival, lower, upper = (np.append(1.0, values) for values in (survival, lower, upper))
     ax.fill_between(time, lower, upper, step="post", color="#c6d4e1", linewidth=0, label="95 % limits")
@@ -94,7 +95,7 @@ def curve_against_steps(
     ax : Axes, optional
         Where to draw; a new figure if not given.
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     time, survival, lower, upper = curve
     ax.fill_between(time, lower, upper, color="#c6d4e1", linewidth=0, label=f"model, {BAND:.0%} band")
     ax.plot(time, survival, "o-" if whole else "-", markersize=4, color="#2f5d8a", label="model")
@@ -111,13 +112,4 @@ def curve_against_steps(
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
-    return ax
-
-
-def _axes(ax: Axes | None) -> Axes:
-    """Where to draw: a new figure if nothing was given."""
-    if ax is None:
-        from matplotlib import pyplot
-
-        _, ax = pyplot.subplots(figsize=(7, 4), layout="constrained")
     return ax

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -200,6 +200,22 @@ class ContractualCLVFit:
         data, worth = self._customers(data), self._worth(margin, discount_rate)
         return forecast.mean_draws(self, quantity, data, horizon, **worth)
 
+    def outcome_draws(
+        self, data: Durations | None = None, *, horizon: Horizon, seed: int | None = None
+    ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+        """Simulated outcomes of each customer, in blocks of customers: the predictive distribution.
+
+        Customers share the parameters of a draw, and their fates are their own: sums over customers, draw by draw, are
+        draws of the total.
+
+        Yields
+        ------
+        slice, dict of ndarray, each (S, B)
+            Which rows of the table of `predict`, and their draws: `retained`, `lifetime`, `revenue` and `clv`.
+        """
+        data, worth = self._customers(data), self._worth(None, None)
+        return forecast.outcome_draws(self, data, horizon, seed, **worth)
+
     def new_customer(
         self,
         *,
@@ -369,6 +385,9 @@ class ContractualCLV(Specification):
         rate_per_unit(discount_rate, "year")
         self.survival, self.margin, self.discount_rate = survival, checked_margin(margin), discount_rate
         self.timing: Timing = timing
+
+    def __str__(self) -> str:
+        return str(self.survival)
 
     def __repr__(self) -> str:
         margin = f"{self.margin:g}" if isinstance(self.margin, float) else repr(self.margin)

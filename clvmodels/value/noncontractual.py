@@ -239,6 +239,22 @@ class NonContractualCLVFit:
         data = summary_or_training(data, self.data)
         return simulated(self, data, horizon, seed, **self._worth(1.0, None))
 
+    def outcome_draws(
+        self, data: Summary | None = None, *, horizon: Horizon, seed: int | None = None
+    ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+        """Simulated outcomes of each customer, in blocks of customers: the predictive distribution.
+
+        Customers share the parameters of a draw, and their fates are their own: sums over customers, draw by draw, are
+        draws of the total.
+
+        Yields
+        ------
+        slice, dict of ndarray, each (S, B)
+            Which rows of the table of `predict`, and their draws: `transactions`, `revenue` and `clv`.
+        """
+        data, worth = summary_or_training(data, self.data), self._worth(None, None)
+        return forecast.outcome_draws(self, data, horizon, seed, **worth)
+
     def spend_against_frequency(self, *, interval: float = 0.9, seed: int | None = None) -> SpendAgainstFrequency:
         """Evidence for or against the independence of spend and transactions, as `SpendFit` gives it."""
         return self.spend.spend_against_frequency(interval=interval, seed=seed)
@@ -339,6 +355,9 @@ class NonContractualCLV(Specification):
         rate_per_unit(discount_rate, "year")
         self.transactions, self.spend = transactions, spend
         self.margin, self.discount_rate = checked_margin(margin), discount_rate
+
+    def __str__(self) -> str:
+        return f"{self.transactions} + {self.spend}"
 
     def __repr__(self) -> str:
         margin = f"{self.margin:g}" if isinstance(self.margin, float) else repr(self.margin)

@@ -206,8 +206,9 @@ class SimpleContractsFit:
         """
         data = given_or_training(data, self.data, checked_durations)
         table = self.predict(data, horizon=horizon, interval=interval)
-        index, members = memberships(data.active, by)
-        alike = np.ones(len(table)) if data.active.weights is None else data.active.weights
+        active = data.active
+        index, members = memberships(active, by)
+        alike = np.ones(len(table)) if active.weights is None else active.weights
         means = ("p_retained", "expected_lifetime", "expected_revenue", "clv")
         names = [name for name in means if name in table.columns]
         sums = members @ (table[names].to_numpy() * alike[:, None])
@@ -227,11 +228,7 @@ def churn_figures(
     data: Durations, by: str | None
 ) -> tuple[ChurnFigures | dict[Hashable, ChurnFigures], tuple[str, ...]]:
     """The figures of contracts, and what they rest on."""
-    if len(data.periods) > 1:
-        raise DataError(
-            f"SimpleCLV knows one churn rate a period, and the contracts are by the {' and the '.join(data.periods)}; "
-            f"take one period, as in data.select(period={data.periods[0]!r})"
-        )
+    data.check_one_period("SimpleCLV")
     if "value" not in data.table.columns:
         raise DataError("SimpleCLV needs the column 'value', the price of one period; name it in Subscriptions(value=)")
     warn_of_cause(data, "SimpleCLV")

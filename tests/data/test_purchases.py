@@ -170,12 +170,16 @@ def check_split(lines, refunds, numbered, cutoff, horizon):
         if customer in known.index:
             expected.append(row)
         elif days:
-            new[customer] = row
+            new[customer] = (*row[: 3 if refunds == "net" else 2], START + pd.Timedelta(days=min(days)))
     columns = ["transactions", "revenue", "refunds_left"] if refunds == "net" else ["transactions", "revenue"]
-    assert list(split.holdout) == list(split.new_customers) == columns
+    assert list(split.holdout) == columns
+    assert list(split.new_customers) == [*columns, "first_date"]
     assert [tuple(row) for row in split.holdout.to_numpy()] == [row[: len(columns)] for row in expected]
     assert split.new_customers.index.tolist() == list(new)
-    assert [tuple(row) for row in split.new_customers.to_numpy()] == [row[: len(columns)] for row in new.values()]
+    assert [*split.new_customers.itertuples(index=False, name=None)] == [*new.values()]
+    daily = split.repeat_transactions
+    assert daily[: split.cutoff].sum() == known["frequency"].sum()
+    assert daily.sum() == known["frequency"].sum() + split.holdout["transactions"].sum()
 
 
 policies = st.sampled_from(["net", "net", "net", "drop", "keep"])

@@ -97,6 +97,14 @@ def test_the_source_of_a_summary_is_the_log_up_to_its_end():
     assert source.summary().table["frequency"].to_dict() == {"a": 1, "b": 0}
 
 
+def test_the_source_of_a_summary_was_observed_until_its_end_whoever_bought_then():
+    source = log_of(shop()).summary(until="2024-01-14").source
+    split = source.split("2024-01-07", "1 week")
+    assert split.holdout["transactions"].to_dict() == {"a": 1, "b": 0}
+    with pytest.raises(DataError, match="but the log ends on 2024-01-14: only 7 days of it can be checked"):
+        source.split("2024-01-07", "8 days")
+
+
 def test_gaps_are_between_purchase_days_of_one_customer():
     log = log_of(shop())
     assert log.gap_quantile(0) == 7
@@ -157,6 +165,18 @@ def test_calibration_and_holdout_add_up_to_the_whole():
     np.testing.assert_allclose(parts["historic_revenue"] + split.holdout["revenue"], whole["historic_revenue"])
 
 
+def test_repeat_transactions_by_day_are_those_of_the_customers_known_at_the_cutoff():
+    split = log_of(datasets.cdnow_sample()).split("1997-02-15", "39 weeks")
+    daily = split.repeat_transactions
+    assert daily[:"1997-02-15"].sum() == split.calibration.table["frequency"].sum()
+    assert daily["1997-02-16":].sum() == split.holdout["transactions"].sum()
+    lines = datasets.cdnow_sample().drop_duplicates(["customer_id", "date"])
+    later = lines[lines["date"] > lines.groupby("customer_id")["date"].transform("min")]
+    known = later[later["customer_id"].isin(split.calibration.table.index)]
+    expected = known[known["date"] <= split.holdout_end].groupby("date").size()
+    pd.testing.assert_series_equal(daily, expected, check_names=False, check_index_type=False, check_freq=False)
+
+
 def test_a_split_without_value_has_no_revenue():
     split = Transactions(shop(), customer="customer_id", date="date").split("2024-01-10", "5 days")
     assert list(split.holdout) == ["transactions"]
@@ -169,7 +189,9 @@ def test_customers_first_seen_in_the_holdout_are_kept_apart():
         "a": {"transactions": 0, "revenue": 0.0, "refunds_left": 0.0},
         "b": {"transactions": 1, "revenue": 7.5, "refunds_left": 0.0},
     }
-    assert split.new_customers.to_dict("index") == {"c": {"transactions": 1, "revenue": 7.0, "refunds_left": 0.0}}
+    assert split.new_customers.to_dict("index") == {
+        "c": {"transactions": 1, "revenue": 7.0, "refunds_left": 0.0, "first_date": pd.Timestamp("2024-01-29")}
+    }
     assert repr(split) == (
         "Split after 2024-01-10: 2 customers, holdout of 19 days until 2024-01-29, 1 new customer kept apart"
     )

@@ -473,7 +473,7 @@ def test_intervals_of_residual_lifetimes_cover_what_they_say():
             frame = {"duration": np.minimum(end, seen), "event": (end <= seen).astype(int), "entry": entry, "x": x}
             data = clv.Durations(pd.DataFrame(frame), "month")
             active = np.flatnonzero(end > seen)[:60]
-            fit = model(["x"]).fit(data, seed=seed)
+            fit = model(["x"]).fit(data, seed=seed, draws=400)
             table = fit.predict(clv.Durations(data.table.iloc[active], "month"), horizon="100 years", interval=0.9)
             residual = np.minimum(end - seen, 1200)[active]
             inside.append(((table["lifetime_lower"] <= residual) & (residual <= table["lifetime_upper"])).mean())

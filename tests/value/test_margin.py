@@ -1,5 +1,6 @@
 """Margins by customer: what a margin in a column or a mapping gives is what each margin gives alone."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -81,9 +82,10 @@ def test_the_total_of_all_weighs_each_draw_of_the_segments(fit, shop):
 
 def test_margins_hold_over_an_infinite_horizon(fit, shop):
     question = {"horizon": None, "discount_rate": 0.5, "interval": 0.9, "interval_of": "mean"}
-    ours, plain = (quietly(fit.predict, **question, margin=margin) for margin in (MAPPING, 1.0))
+    some = dataclasses.replace(shop, table=shop.table.head(24))
+    ours, plain = (quietly(fit.predict, some, **question, margin=margin) for margin in (MAPPING, 1.0))
     for name in ("clv", "clv_lower", "clv_upper"):
-        np.testing.assert_allclose(ours[name], shop.table["own"] * plain[name], rtol=1e-12)
+        np.testing.assert_allclose(ours[name], some.table["own"] * plain[name], rtol=1e-12)
     np.testing.assert_allclose(ours["clv_beyond_data"], plain["clv_beyond_data"], rtol=1e-10)
 
 

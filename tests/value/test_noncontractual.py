@@ -210,7 +210,8 @@ def test_intervals_of_totals_cover_simulated_shops():
     for seed in range(200):
         rng = np.random.default_rng([seed, 7])
         past, actual = shop_with_future(rng, truth, spend)
-        total = quietly(model.fit, past, method="laplace", seed=seed).total(horizon=39, interval=0.9)
+        fit = quietly(model.fit, past, method="laplace", seed=seed, draws=400)
+        total = fit.total(horizon=39, interval=0.9)
         for name in covered:
             covered[name] += total[f"{name}_lower"].item() <= actual[name] <= total[f"{name}_upper"].item()
     # 90 % of 200 has a standard error of 2 %. Without parameter uncertainty it would be about 73 %.

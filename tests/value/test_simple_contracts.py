@@ -139,7 +139,7 @@ def test_weights_count_as_customers():
         (FRAME.assign(value=np.nan), "none of the contracts has a value, the price of one period"),
         (
             FRAME.assign(period=["month", "year", "month", "month", "year"]),
-            "knows one churn rate a period, and the contracts are by the month and the year; take one period",
+            r"SimpleCLV counts renewals, and a renewal is not the same after another period: month \(3\), year \(2\)",
         ),
     ],
 )

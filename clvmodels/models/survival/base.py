@@ -18,7 +18,6 @@ from clvmodels.errors import AssumptionWarning, DataError, DataWarning, counted,
 from clvmodels.models.base import Fit, Model, Rows, check_kind
 from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.ops import log1mexp, maximum, where
-from clvmodels.params import Prior
 from clvmodels.plots.models import BAND, curve_against_steps
 from clvmodels.product_limit import RiskTable
 
@@ -233,9 +232,6 @@ class SurvivalModel(Model):
     results: ClassVar[type[SurvivalFit]] = SurvivalFit
     log_survival: Any
     log_hazard: Any
-
-    def __init__(self, *, priors: Mapping[str, Prior] | None = None) -> None:
-        super().__init__(priors=priors)
 
     @staticmethod
     def checked(data: Any) -> Durations:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -110,6 +110,22 @@ class ContractFit:
     def draws(self, quantity: str, data: Durations | None = None, *, horizon: Horizon | None) -> NDArray[np.float64]:
         """Draws of a mean: `p_retained` or `expected_lifetime` by draw of the parameters, (S, N)."""
         return forecast.mean_draws(self, quantity, given_or_training(data, self.data, checked_durations), horizon)
+
+    def outcome_draws(
+        self, data: Durations | None = None, *, horizon: Horizon, seed: int | None = None
+    ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+        """Simulated outcomes of each customer, in blocks of customers: the predictive distribution.
+
+        Customers share the parameters of a draw, and their fates are their own: sums over customers, draw by draw, are
+        draws of the total.
+
+        Yields
+        ------
+        slice, dict of ndarray, each (S, B)
+            Which rows of the table of `predict`, and their draws: `retained` and `lifetime`.
+        """
+        data = given_or_training(data, self.data, checked_durations)
+        return forecast.outcome_draws(self, data, horizon, seed)
 
     def new_customer(
         self,

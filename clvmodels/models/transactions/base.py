@@ -131,6 +131,21 @@ class TransactionFit(Fit):
         """
         return simulated(self, summary_or_training(data, self.data), horizon, seed)
 
+    def outcome_draws(
+        self, data: Summary | None = None, *, horizon: Horizon, seed: int | None = None
+    ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+        """Simulated outcomes of each customer, in blocks of customers: the predictive distribution.
+
+        Customers share the parameters of a draw, and their fates are their own: sums over customers, draw by draw, are
+        draws of the total.
+
+        Yields
+        ------
+        slice, dict of ndarray, each (S, B)
+            Which rows of the table of `predict`, and their draws: `transactions`.
+        """
+        return forecast.outcome_draws(self, summary_or_training(data, self.data), horizon, seed)
+
     def plot(self, kind: Literal["frequency"] = "frequency", ax: Axes | None = None) -> Axes:
         """Customers by number of repeat transactions: the data against what the model makes of such customers.
 
