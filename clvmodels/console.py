@@ -120,13 +120,6 @@ Folder = Annotated[Path, typer.Option("--output", help="Folder for verdict and t
 
 SEGMENTS_SHOWN = 10
 
-# What is shown of a backtest: the mean over the cutoffs, by target.
-METRICS_SHOWN = {
-    "transactions": {"RMSE": "rmse", "deviance": "poisson_deviance", "CRPS": "crps", "Gini": "gini"},
-    "revenue": {"RMSE": "rmse", "deviance": "tweedie_deviance", "CRPS": "crps", "Gini": "gini"},
-    "retained": {"Brier": "brier", "log loss": "log_loss", "Gini": "gini"},
-}
-UNDECIDED = "undecided"
 
 # How a command ends that says to fit again.
 REFIT = 4
@@ -298,36 +291,13 @@ def show_check(check: Check) -> None:
 
 
 def show_backtest(made: Backtested) -> None:
-    """The models against the baseline, one table for each target and horizon, and what went wrong."""
-    from clvmodels.evaluation.comparison import SAME, overall
-
-    comparison, result = made.comparison, made.result
-    head, *_, meaning = comparison.verdict.split("\n\n")
-    say(f"{head}\n")
-    known = made.table[(made.table["customers"] == "known") & (made.table["segment"] == "all")]
-    means = known.groupby(["horizon", "target", "model", "metric"])["value"].mean()
-    for (horizon, target), levels in comparison.level.groupby(["horizon", "target"], sort=False):
-        metrics = METRICS_SHOWN[str(target)]
-        rows = []
-        several = bool((levels["cutoffs"] > 1).any())
-        for _, level in levels.iterrows():
-            model = level["model"]
-            chosen = comparison.table[["horizon", "target", "model"]].eq([horizon, target, model]).all(axis=1)
-            word = overall(comparison.table.loc[chosen, "verdict"]).replace(SAME, UNDECIDED)
-            values = (means.get((horizon, target, model, metric), math.nan) for metric in metrics.values())
-            shown = ["" if math.isnan(value) else f"{value:,.4g}" for value in values]
-            ends = ("lowest", "highest") if math.isnan(level["lower"]) else ("lower", "upper")
-            reach = [" to ".join(f"{level[end]:+.0%}" for end in ends)] if several else []
-            word = "baseline" if model == comparison.baseline else word
-            rows.append([model, word, f"{level['bias']:+.0%}", *reach, *shown])
-        show(f"{target}, {horizon} ahead", ["", "", "total", *["over cutoffs"] * several, *metrics], rows)
-    say(meaning.replace("\n", " "))
-    say(f"{UNDECIDED}: {SAME}; total: error of the total; the other columns are means over the cutoffs.")
-    for _, failure in result.failures.iterrows():
+    """The verdict with its tables, and what went wrong."""
+    typer.echo(f"{made.comparison.verdict}\n")
+    for _, failure in made.result.failures.iterrows():
         say(f"Failed: {failure['model']} at {failure['cutoff']:%Y-%m-%d}: {failure['reason']}")
-    if number := len(result.warnings):
+    if number := len(made.result.warnings):
         say(f"{counted(number, 'warning')}: {made.folder / 'problems.csv'}")
-    say(f"\nVerdict and tables: {made.folder}, seed {result.seed}")
+    say(f"Verdict and tables: {made.folder}, seed {made.result.seed}")
 
 
 def show(title: str, header: list[str], rows: list[list[str]]) -> None:

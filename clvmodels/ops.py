@@ -62,7 +62,9 @@ def expit(value: Any) -> Any:
 def logaddexp(first: Any, second: Any) -> Any:
     """log(exp(first) + exp(second)) without overflow."""
     tensor = _tensors(first, second)
-    return tensor.logaddexp(first, second) if tensor else np.logaddexp(first, second)
+    if tensor:  # its own is safe only in compiled modes that rewrite the logarithm of a sum
+        return first + tensor.softplus(second - first)
+    return np.logaddexp(first, second)
 
 
 def gammaln(value: Any) -> Any:

@@ -141,17 +141,14 @@ class Backtested:
     Parameters
     ----------
     result : Backtest
-    table : DataFrame
-        All its metrics.
     comparison : Comparison
         Of its models with the baseline.
     folder : Path
-        It holds `BACKTEST_FILES`: the verdict, `table`, `comparison.table`, `result.predictions`, and the failures and
-        warnings.
+        It holds `BACKTEST_FILES`: the verdict, `result.table`, `comparison.table`, `result.predictions`, and the
+        failures and warnings.
     """
 
     result: Backtest
-    table: pd.DataFrame
     comparison: Comparison
     folder: Path
 
@@ -543,7 +540,7 @@ def backtested(
     progress(f"Fit and score {counted(len(models), 'model')}")
     result = backtest_models(models, data, **asked, progress=False)
     progress("Compare them")
-    table, comparison = result.table, result.compare(baseline)
+    comparison = result.compare(baseline)
     problems = pd.concat(
         [
             result.failures.rename(columns={"reason": "told"}).assign(kind="failure"),
@@ -554,9 +551,9 @@ def backtested(
     with written_whole(*files) as folder:
         (folder / "verdict.txt").write_text(f"{comparison.verdict}\n", encoding="utf-8")
         result.predictions.to_parquet(folder / "predictions.parquet", index=False)
-        for name, frame in (("table", table), ("comparison", comparison.table), ("problems", problems)):
+        for name, frame in (("table", result.table), ("comparison", comparison.table), ("problems", problems)):
             frame.to_csv(folder / f"{name}.csv", index=False, quoting=csv.QUOTE_NONNUMERIC)
-    return Backtested(result, table, comparison, files[0].parent)
+    return Backtested(result, comparison, files[0].parent)
 
 
 # What predictions have in common with those for contracts

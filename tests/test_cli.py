@@ -489,7 +489,6 @@ def test_backtest_writes_what_the_library_finds(folder, lines):
     chosen = ("--model", "simple", "--model", "zero", "--model", "bgnbd", "--baseline", "zero", "--seed", "1")
     ran = call(*BACKTEST, *chosen)
     assert ran.exit_code == 0, ran.output
-    assert fits(ran.stdout)
     log = clv.Transactions("orders.csv", customer="id", date="day", value="amount")
     models = {name: workflow.SHOP_MODELS[name] for name in ("simple", "zero", "bgnbd")}
     expected = clv.backtest(models, log, "2024-04-30", "8 weeks", seed=1, progress=False)
@@ -500,29 +499,21 @@ def test_backtest_writes_what_the_library_finds(folder, lines):
     pd.testing.assert_frame_equal(predictions, expected.predictions, check_dtype=False)
     comparison = expected.compare("zero")
     assert Path("backtest/verdict.txt").read_text() == f"{comparison.verdict}\n"
+    assert ran.stdout.startswith(f"{comparison.verdict}\n\n")
+    pd.testing.assert_frame_equal(pd.read_csv("backtest/comparison.csv"), comparison.table, check_dtype=False)
     assert set(pd.read_csv("backtest/problems.csv")["kind"]) <= {"warning", "failure"}
-    for target in ("transactions", "revenue"):
-        assert f"{target}, 8 weeks ahead" in ran.stdout
-        found = comparison.level.set_index(["target", "model"]).loc[(target, "bgnbd")]
-        rmse = table.set_index(["target", "model", "metric", "customers"]).loc[
-            (target, "bgnbd", "rmse", "known"), "value"
-        ]
-        assert re.search(rf"bgnbd +\w+ +\{found['bias']:+.0%} +{rmse.item():,.4g} ", ran.stdout)
-    assert re.search(r"zero +baseline +-100% ", ran.stdout)
     before = sorted(folder.iterdir())
     assert_refused(call(*BACKTEST, *chosen), "verdict.txt exists; replace it with --overwrite", folder, before)
     assert call(*BACKTEST, *chosen, "--overwrite", "--model", "own-rate").exit_code == 0
     assert set(pd.read_csv("backtest/table.csv")["model"]) == {"simple", "zero", "bgnbd", "own-rate"}
 
 
-def test_several_cutoffs_show_their_range_and_failures_are_told(folder):
+def test_several_cutoffs_are_shown_together_and_failures_are_told(folder):
     rolling = ("--cutoff", "3 every 2 weeks", "--horizon", "2 weeks", "--by", "acquisition month", "--unit", "day")
     some = ("--model", "own-rate", "--model", "regression", "--seed", "1")
     ran = call("backtest", "orders.csv", *COLUMNS, *rolling, *some)
     assert ran.exit_code == 0, ran.output
-    assert fits(ran.stdout)
-    assert "over cutoffs" in ran.stdout
-    assert re.search(r"own-rate +baseline +[+-]\d+% +[+-]\d+% to [+-]\d+% ", ran.stdout)
+    assert re.search(r"own-rate +[+-]\d+% \([+-]\d+% to [+-]\d+%\)", ran.stdout)
     assert "Failed: regression at 2024-06-06: DataError: RegressionCLV learns from" in " ".join(ran.stdout.split())
     assert {"all", "2024-01"} <= set(pd.read_csv("backtest/table.csv")["segment"])
     problems = pd.read_csv("backtest/problems.csv")

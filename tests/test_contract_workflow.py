@@ -193,15 +193,13 @@ def test_backtest_writes_what_the_library_finds(folder, records):
         "backtest", "--contracts", "contracts.csv", *OPTIONS, *asked, "--model", "simple", "--model", "sbg", "--seed", 1
     )
     assert ran.exit_code == 0, ran.output
-    assert fits(ran.stdout)
     read = clv.Subscriptions("contracts.csv", **COLUMNS, attributes=["plan"], timing="end")
     models = {"simple": clv.SimpleCLV(), "sbg": clv.ContractualCLV(clv.SBG(), timing="end")}
     expected = clv.backtest(models, read, "2023-12-31", "6 months", by="plan", until=UNTIL, seed=1, progress=False)
     written = pd.read_csv("backtest/table.csv", parse_dates=["cutoff"])
     pd.testing.assert_frame_equal(written, expected.table, check_dtype=False)
     assert (folder / "backtest" / "verdict.txt").read_text() == f"{expected.compare().verdict}\n"
-    for target in ("retained", "revenue"):
-        assert f"{target}, 6 months ahead" in ran.stdout
+    assert ran.stdout.startswith(expected.compare().verdict)
 
 
 def test_a_fit_of_a_shop_is_refused(folder):

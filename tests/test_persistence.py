@@ -513,7 +513,10 @@ PRIOR = (*ARGUMENTS, "transactions", "arguments", "priors", "items", 0, 1)
         (at("data", "customers", value=0), "customers in model.json is 0"),
         (at("data", "covered", value=np.nan), "covered in model.json is nan"),
         (at("data", "observation_end", value="soon"), "observation_end must be a date"),
-        (at("model", "name", value="ParetoNBD"), "clvmodels 0.1.0 has no model 'ParetoNBD'; update it if the file"),
+        (
+            at("model", "name", value="GGompertzNBD"),
+            "clvmodels 0.1.0 has no model 'GGompertzNBD'; update it if the file",
+        ),
         (at("model", "name", value="os.system"), "clvmodels 0.1.0 has no model 'os.system'"),
         (at("model", "name", value="GammaGamma"), "GammaGamma of clvmodels 0.1.0 has no "),
         (at("model", "kind", value="pickle"), "model.json holds an unknown kind of value, 'pickle'"),

@@ -48,8 +48,8 @@ class ContractSplit:
         Columns of `clvmodels.schema.CONTRACT_HOLDOUT`, one row per active contract of the calibration in its order.
         Missing where it is not known: a contract that was to be renewed before the end of the holdout, and has no end.
     new_customers : DataFrame
-        The same columns for those whose first contract began in the holdout; their `lifetime` and `revenue` count from
-        its start, at the prices they paid.
+        The same columns but `observed`, and the `start`, for those whose first contract began in the holdout; their
+        `lifetime` and `revenue` count from it, at the prices they paid.
     cutoff, holdout_end : Timestamp
         The holdout is (cutoff, holdout_end].
     horizon_days : int
@@ -346,6 +346,7 @@ class Subscriptions:
                     "retained": np.where(fresh.stale, np.nan, 1.0 - fresh.event),
                     "lifetime": np.where(fresh.stale, np.nan, fresh.days / time.unit_days(unit)),
                     "revenue": np.where(fresh.stale, np.nan, fresh.paid) if self._fields.value else None,
+                    "start": fresh.start.astype("datetime64[s]"),
                 },
             ),
             cutoff=cut,

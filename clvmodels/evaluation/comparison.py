@@ -41,8 +41,8 @@ _DECIDING = {
 }
 _WHAT = (
     "Judged by {interval:.0%} intervals of the differences, simultaneous over the metrics of a target, from bootstrap\n"
-    "samples of the customers, each at all cutoffs together. They cover which customers were sampled, not shocks of the\n"
-    "market that hit all of them. A difference below {noise:.1%} is never told from the noise of draws."
+    "samples of the customers, each at all cutoffs together. They cover which customers were sampled, not shocks of\n"
+    "the market that hit all of them. A difference below {noise:.1%} is never told from the noise of draws."
 )
 _NO_LEVEL = (
     "The total, in per cent too much or too little, has no interval: {windows} without overlap tell too little of\n"
@@ -245,7 +245,7 @@ def _verdict(baseline: str, table: pd.DataFrame, level: pd.DataFrame, interval: 
             numbers = of_baseline if row["model"] == baseline else theirs["value"]
             told = {name: f"{value:.4g}" for name, value in numbers.items()}
             rows[row["model"]] = {"total": _level_told(row), **told}
-            words.append("" if row["model"] == baseline else overall(theirs["verdict"]))
+            words.append("" if row["model"] == baseline else _overall(theirs["verdict"]))
         width = max(map(len, words))
         frame = pd.DataFrame.from_dict(rows, orient="index").fillna("-")
         frame[""] = [word.ljust(width) for word in words]
@@ -265,10 +265,10 @@ def _level_told(row: pd.Series) -> str:
     return told if row["cutoffs"] == 1 else f"{told} ({row['lowest']:+.0%} to {row['highest']:+.0%})"
 
 
-def overall(verdicts: pd.Series) -> str:
+def _overall(verdicts: pd.Series) -> str:
     """The verdicts of all metrics, by their names, in words.
 
-    >>> overall(pd.Series({"rmse": "better", "gini": "not distinguishable"}))
+    >>> _overall(pd.Series({"rmse": "better", "gini": "not distinguishable"}))
     'better in rmse, else not distinguishable'
     """
     by_word = {word: [str(name) for name in verdicts.index[verdicts == word]] for word in ("better", "worse", SAME)}

@@ -54,7 +54,8 @@ _FED = {
 # Errors that are told relative to predicting zero, to repeating the last period, and to the actual mean for everybody.
 _RELATIVE = ("mae", "mae_median", "rmse", "poisson_deviance", "tweedie_deviance")
 _JACKKNIFE = 20  # groups of customers left out in turn, for the standard error of what is no average
-_HORIZONS = 16  # of new customers: they are predicted for so many lengths of time, and between them interpolated
+# New customers of a shop, and of contracts, are predicted for so many lengths of time, and between them interpolated.
+_HORIZONS = {False: 16, True: 60}
 
 
 @dataclass(frozen=True, eq=False)
@@ -378,23 +379,35 @@ def _meet(
 
 
 def _new_customers(model: str, fit: Any, window: Window, coverage: float) -> Iterator[Scored]:
-    """Customers acquired within the horizon, from the day that each came; how many come is not predicted."""
+    """Customers acquired within the horizon, from the day that each came; how many come is not predicted.
+
+    Of a contract's price nothing is known before it begins, so of contracts only `retained` is scored.
+    """
     split = window.split
     fresh = split.new_customers
-    if not hasattr(fit, "new_customer") or fresh.empty or "value" in inspect.signature(fit.new_customer).parameters:
+    contracts = isinstance(window.customers, Durations)
+    fit = getattr(fit, "survival", fit) if contracts else fit
+    if not hasattr(fit, "new_customer") or fresh.empty:
         return
-    left = (split.holdout_end - fresh["first_date"]).dt.days.to_numpy()
-    if left.max() == 0:
+    left = np.maximum((split.holdout_end - fresh["start" if contracts else "first_date"]).dt.days.to_numpy(), 1)
+    lengths = np.unique(left)
+    most = _HORIZONS[contracts]
+    if len(lengths) > most:
+        lengths = np.unique(np.linspace(lengths[0], lengths[-1], most).round().astype(int))
+    try:
+        tables = [fit.new_customer(horizon=pd.Timedelta(days=int(days))).iloc[0] for days in lengths]
+    except (ValueError, TypeError) as problem:
+        warnings.warn(f"customers acquired within the horizon are not predicted: {problem}", DataWarning, stacklevel=2)
         return
-    lengths = np.unique(np.linspace(1, max(int(left.max()), 2), _HORIZONS).round().astype(int))
-    tables = [fit.new_customer(horizon=pd.Timedelta(days=int(days))).iloc[0] for days in lengths]
-    for name in ("transactions", "revenue", "retained"):
+    for name in ["retained"] if contracts else ["transactions", "revenue"]:
         if name not in fresh.columns or MEAN_OF[name] not in tables[0].index:
             continue
-        means = np.array([row[MEAN_OF[name]] for row in tables])
-        mean = interpolate.PchipInterpolator(lengths, means)(np.maximum(left, 1))
-        frame = pd.DataFrame(
-            {"segment": ALL, "actual": fresh[name].to_numpy(float), "mean": mean}, index=fresh.index
-        ).dropna()
-        totals = pd.DataFrame({"actual": frame["actual"].sum(), "predicted": frame["mean"].sum()}, index=[ALL])
+        means = np.array([row[MEAN_OF[name]] for row in tables], float)
+        smooth = not contracts and len(lengths) > 2  # the means of renewals have steps
+        mean = interpolate.PchipInterpolator(lengths, means)(left) if smooth else np.interp(left, lengths, means)
+        frame = pd.DataFrame({"segment": ALL, "actual": fresh[name].to_numpy(float), "mean": mean}, index=fresh.index)
+        if name == "retained":
+            frame["probability"] = frame["mean"]
+        known = frame.dropna()
+        totals = pd.DataFrame({"actual": known["actual"].sum(), "predicted": known["mean"].sum()}, index=[ALL])
         yield Scored(model, split.cutoff, window.horizon, split.horizon_days, NEW, name, coverage, frame, totals)

@@ -176,7 +176,7 @@ def test_an_end_within_the_grace_is_none_yet():
     assert (audit.loc["within grace", "count"], audit.loc["within grace", "examples"]) == (1, ["b"])
     # Both at the cutoff and at the end of the holdout.
     split = made.split("2023-03-07", "1 day", unit="day", until="2023-03-31")
-    assert split.holdout.to_numpy().tolist() == [[0, 0, 0], [1, 1, 0]]
+    assert split.holdout.to_numpy().tolist() == [[0, 0, 0, 0], [1, 1, 0, 1]]
 
 
 def test_who_stays_and_pays_late_never_leaves():
@@ -566,7 +566,7 @@ def test_nothing_later_than_the_cutoff_is_in_the_calibration(rows, later, cutoff
         theirs = [contract for contract in after if contract["id"] == customer and contract["start"] <= start]
         contract = theirs[-1]
         if contract["stale"]:
-            assert outcome.isna().all()
+            assert outcome.drop("observed").isna().all()
             continue
         assert outcome["retained"] == 1 - contract["event"]
         assert outcome["lifetime"] == max(0, min(contract["last"], end) - cutoff)
@@ -581,8 +581,8 @@ def test_a_split_by_hand():
     assert split.calibration.observation_end == pd.Timestamp("2023-03-31")
     # The price of the upgrade was not known: 10 on 10 April and 10 May; the other pays on 30 April and 31 May.
     assert split.holdout.to_dict("index") == {
-        "active": {"retained": 1.0, "lifetime": 61.0, "revenue": 20.0},
-        "upgraded": {"retained": 1.0, "lifetime": 61.0, "revenue": 20.0},
+        "active": {"retained": 1.0, "lifetime": 61.0, "revenue": 20.0, "observed": 61.0},
+        "upgraded": {"retained": 1.0, "lifetime": 61.0, "revenue": 20.0, "observed": 61.0},
     }
     assert split.new_customers.empty  # who came back is none
     assert (split.cutoff, split.holdout_end, split.horizon_days) == (
@@ -599,8 +599,12 @@ def test_who_leaves_in_the_holdout_pays_until_then():
         ("a", "2023-01-15", "2023-05-15", 10.0), ("b", "2023-01-15", "2023-05-16", 10.0), ("c", "2023-05-01", None, 7.0)
     )
     split = contracts(frame).split("2023-03-31", "3 months", unit="day", until="2023-06-30")
-    assert split.holdout.to_numpy().tolist() == [[0, 45, 10.0], [0, 46, 20.0]]
-    assert split.new_customers.to_dict("index") == {"c": {"retained": 1.0, "lifetime": 60.0, "revenue": 14.0}}
+    assert split.holdout.to_numpy().tolist() == [[0, 45, 10.0, 45], [0, 46, 20.0, 46]]
+    fresh = split.new_customers
+    assert fresh[["retained", "lifetime", "revenue"]].to_dict("index") == {
+        "c": {"retained": 1.0, "lifetime": 60.0, "revenue": 14.0}
+    }
+    assert fresh["start"].tolist() == [split.holdout_end - pd.Timedelta(days=60)]
 
 
 def test_periods_that_are_paid_when_they_end():

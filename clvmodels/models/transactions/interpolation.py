@@ -1,4 +1,4 @@
-"""Interpolation over the time observed: a shop has a thousand different T, one for each day, or one for each customer."""
+"""Interpolation over the time observed: a shop has a thousand different T, one for each day or for each customer."""
 
 from __future__ import annotations
 

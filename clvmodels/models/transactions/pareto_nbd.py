@@ -9,15 +9,16 @@ Science 33(1), 1-24. Fader & Hardie (2005), A Note on Deriving the Pareto/NBD Mo
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from clvmodels.models.base import Rows
 from clvmodels.models.transactions.base import TransactionModel
-from clvmodels.ops import exp, expm1, is_tensor, log, log1mexp, log1p, log_rising, logaddexp, maximum, minimum, where
+from clvmodels.models.transactions.interpolation import over_time
+from clvmodels.ops import exp, expm1, is_tensor, log, log1mexp, log1p, log_rising, logaddexp, minimum, where
 from clvmodels.params import Param
 
 _CELLS = 100_000  # of draws x rows x nodes, computed at once: as many as stay in a processor's cache
@@ -59,12 +60,12 @@ class ParetoNBD(TransactionModel):
         buyers. By parts it is a sum of two integrals whose terms are all positive: x transactions and death at any time
         u after t_x, or x + 1 of which the next comes at u after T, and death later. Both are kept as logarithms.
         """
-        return log_rising(r, x) + r * log(alpha) + s * log(beta) + _log_sum(x, t_x, T, r, alpha, s, beta)
+        return log_rising(r, x) + _log_sum(x, t_x, T, r, alpha, s, beta)
 
     @staticmethod
     def p_alive(x: Any, t_x: Any, T: Any, *, r: Any, alpha: Any, s: Any, beta: Any) -> Any:
         """P(alive at T | x, t_x, T): the share of the likelihood in which the customer lives at T."""
-        alive = -(r + x) * log(alpha + T) - s * log(beta + T)
+        alive = -x * log(alpha + T) - r * log1p(T / alpha) - s * log1p(T / beta)
         return exp(minimum(alive - _log_sum(x, t_x, T, r, alpha, s, beta), 0.0))
 
     @staticmethod
@@ -74,8 +75,9 @@ class ParetoNBD(TransactionModel):
         Given alive lambda is Gamma(r + x, alpha + T) and mu is Gamma(s, beta + T), independent of each other: the mean
         of lambda / (lambda + mu) (1 - exp(-(lambda + mu) t)), as an integral over the time of the next transaction.
         """
-        none_yet = log(r + x) + (r + x) * log(alpha + T) + s * log(beta + T)
-        return exp(minimum(none_yet + _log_integral(x, T, t, r + 1, alpha, s, beta), 0.0))
+        alive = -x * log(alpha + T) - r * log1p(T / alpha) - s * log1p(T / beta)
+        buys = log(r + x) - log(alpha) + _log_integral(x, T, t, r + 1, alpha, s, beta)
+        return exp(minimum(buys - alive, 0.0))
 
     @staticmethod
     def expected_transactions_alive(
@@ -94,7 +96,7 @@ class ParetoNBD(TransactionModel):
         if s <= 1. At x = T = 0 it is E[X(t)] of a new customer.
 
         >>> ParetoNBD.expected_transactions_new(52, r=0.5534, alpha=10.5802, s=0.6061, beta=11.6562).round(4)
-        np.float64(1.4734)
+        np.float64(1.4731)
         """
         t, x, T, r, alpha, s, beta = (np.asarray(value, float) for value in (t, x, T, r, alpha, s, beta))
         with np.errstate(divide="ignore"):
@@ -111,7 +113,7 @@ class ParetoNBD(TransactionModel):
         """P(X(t) = n) of a new customer: alive at t with n transactions, or dead before with as many.
 
         >>> ParetoNBD.pmf(0, 39, r=0.5533, alpha=10.578, s=0.6062, beta=11.669).round(4)
-        np.float64(0.5924)
+        np.float64(0.5935)
         """
         n, t, r, alpha, s, beta = (np.asarray(value, float)[..., None] for value in (n, t, r, alpha, s, beta))
         # In v = u / (alpha + u), with u the time of death, the integrand is smooth and its terms are positive.
@@ -164,91 +166,100 @@ def _lifetime(rng: np.random.Generator, end: ArrayLike, rate: NDArray) -> NDArra
 
 
 def _log_sum(x: Any, t_x: Any, T: Any, r: Any, alpha: Any, s: Any, beta: Any) -> Any:
-    """log of: s int_t_x^inf (alpha+u)^-(r+x) (beta+u)^-(s+1) du + (r+x) int_T^inf (alpha+u)^-(r+x+1) (beta+u)^-s du."""
-    gone = log(s) + _log_integral(x, t_x, None, r, alpha, s + 1, beta)
-    still_here = log(r + x) + _log_integral(x, T, None, r + 1, alpha, s, beta)
+    """Logarithm of both integrals of the likelihood together.
+
+    That is alpha^r beta^s times the sum of s x the integral over (t_x, inf) of (alpha + u)^-(r + x) (beta + u)^-(s + 1)
+    and of (r + x) x the integral over (T, inf) of (alpha + u)^-(r + x + 1) (beta + u)^-s.
+    """
+    gone = log(s) - log(beta) + _log_integral(x, t_x, np.inf, r, alpha, s + 1, beta)
+    still_here = log(r + x) - log(alpha) + _log_integral(x, T, np.inf, r + 1, alpha, s, beta)
     return logaddexp(gone, still_here)
 
 
 def _log_integral(x: Any, t: Any, h: Any, a: Any, alpha: Any, b: Any, beta: Any) -> Any:
-    """log of the integral of (alpha + u)^-(a + x) (beta + u)^-b over u in (t, t + h), or over (t, inf) if h is None."""
+    """log of alpha^a beta^b x the integral of (alpha + u)^-(a + x) (beta + u)^-b over u in (t, t + h); h may be inf.
+
+    For arrays it is computed for each distinct (x, t), which are far fewer than customers and, where there are many t
+    to an x, for some t between which it is interpolated.
+    """
     params = (a, alpha, b, beta)
     if any(is_tensor(value) for value in (x, t, *params)):
-        return _outside(x, t, h, *params) + _inside(x, t, h, *params, _TENSOR_NODES)
-    data = [np.asarray(value, float) for value in (x, t, *(() if h is None else (h,)))]
-    draws = [np.asarray(value, float) for value in params]
-    shape = np.broadcast_shapes(*(value.shape for value in (*data, *draws)))
-    if all(value.ndim <= 1 for value in data) and all(value.ndim == 0 or value.shape[1:] == (1,) for value in draws):
-        data = [np.atleast_1d(value) for value in np.broadcast_arrays(*data)]
-        draws = [value.reshape(-1, 1) for value in draws]
-        draws = [np.broadcast_to(value, (max(map(len, draws)), 1)) for value in draws]
-        inside = np.empty((len(draws[0]), len(data[0])))
-        for level in np.unique(data[0]):  # what depends on x and the parameters alone is then computed once
-            columns = np.flatnonzero(data[0] == level)
-            rows = Rows.distinct(*(value[columns] for value in data[1:]))
-            inside[:, columns] = _inside_by_draw(level, *rows.columns, draws)[:, rows.inverse]
-    else:  # parameters that differ between customers: each cell is a draw of its own
-        data, draws = ([np.broadcast_to(value, shape).reshape(-1, 1) for value in part] for part in (data, draws))
-        inside = _inside_by_draw(*data, draws)
+        return _outside(x, t, h, *params) + _inside(_TENSOR_NODES, x, t, h, *params)
+    arguments = [np.asarray(value, float) for value in (x, t, h, *params)]
+    shape = np.broadcast_shapes(*(value.shape for value in arguments))
+    shared = all(value.ndim <= 1 for value in arguments[:3])
+    by_draw = all(value.ndim == 0 or value.shape[1:] == (1,) for value in arguments[3:])
     with np.errstate(divide="ignore"):  # over no time at all the integral is 0
-        outside = _outside(*data, *((None,) if h is None else ()), *draws)
-    return (outside + inside).reshape(shape)[()]
+        if not (shared and by_draw):  # parameters that differ between customers: each cell is a draw of its own
+            cells = [np.broadcast_to(value, shape).reshape(-1, 1) for value in arguments]
+            return (_outside(*cells) + _inside_by_draw(*cells)).reshape(shape)
+        x, t, h = (np.atleast_1d(value) for value in np.broadcast_arrays(*arguments[:3]))
+        draws = np.broadcast_arrays(*(value.reshape(-1, 1) for value in arguments[3:]))
+        smallest = float(np.minimum(draws[1], draws[3]).min())
+        result = np.empty((len(draws[0]), len(x)))
+        for level, span in itertools.product(np.unique(x), np.unique(h)):
+            columns = np.flatnonzero((x == level) & (h == span))
+            if not len(columns):
+                continue
+            times, at_time = np.unique(t[columns], return_inverse=True)
+            nodes, matrix = over_time(times, smallest)
+            if 2 * len(nodes) < len(times):
+                inside = _inside_by_draw(level, nodes, span, *draws) @ matrix
+            else:
+                inside = _inside_by_draw(level, times, span, *draws)
+            result[:, columns] = (_outside(level, times, span, *draws) + inside)[:, at_time]
+    return result.reshape(shape)[()]
 
 
-def _inside_by_draw(x: Any, t: NDArray, *others: Any) -> NDArray[np.float64]:
-    """`_inside` for times (P,), or (S, 1) each of one draw, with as many nodes as a draw needs.
-
-    Where there are many times, it is computed for some between which it is interpolated.
-    """
-    *h, draws = others
-    _, alpha, _, beta = draws
-    start = t.min(axis=-1, keepdims=True)
-    apart = np.abs(np.log((beta + start) / (alpha + start)))[:, 0]
-    number = 24 * np.ceil(1.5 + apart / 1.5).astype(int)
-    result = np.empty((len(alpha), t.shape[-1]))
+def _inside_by_draw(
+    x: Any, t: Any, h: Any, a: NDArray, alpha: NDArray, b: NDArray, beta: NDArray
+) -> NDArray[np.float64]:
+    """`_inside`, with as many nodes as a draw needs: the more, the more its alpha and beta differ."""
+    apart = np.abs(np.log((beta + t) / (alpha + t)))
+    number = 24 * np.ceil(1.5 + apart.max(axis=1) / 1.5).astype(int)
+    result = np.empty_like(apart)
     for nodes in np.unique(number):
         alike = np.flatnonzero(number == nodes)
-        for rows in np.array_split(alike, 1 + len(alike) * nodes // _CELLS):
-            some = [value[rows] for value in draws]
-            step = max(1, _CELLS // (len(rows) * nodes))
-            for first in range(0, t.shape[-1], step):
-                cells = (rows if t.ndim == 2 else slice(None), slice(first, first + step))
-                part = [value[cells[-t.ndim :]] for value in (t, *h)]
-                at = x if t.ndim == 1 else x[cells]
-                found = _inside(at, *part, *(() if h else (None,)), *some, nodes)
-                result[rows, first : first + step] = found
+        for rows in np.array_split(alike, 1 + len(alike) * apart.shape[1] * nodes // _CELLS):
+            some = (value[rows] if np.ndim(value) == 2 else value for value in (x, t, h, a, alpha, b, beta))
+            result[rows] = _inside(int(nodes), *some)
     return result
 
 
 def _outside(x: Any, t: Any, h: Any, a: Any, alpha: Any, b: Any, beta: Any) -> Any:
-    """What stands before the integral of `_inside`: log of m^(1 - A) n^-B / c, times 1 - (1 + h/m)^-c."""
-    larger, smaller, c, m, n = _parts(x, t, a, alpha, b, beta)
-    outside = (1 - larger) * log(m) - smaller * log(n) - log(c)
-    return outside if h is None else outside + log1mexp(-c * log1p(h / m))
+    """What stands before the integral of `_inside`, as a logarithm; (1 + h/m)^-c of it is beyond t + h."""
+    _, c, m, _ = _parts(x, t, a, alpha, b, beta)
+    outside = log(m) - log(c) - x * log(alpha + t) - a * log1p(t / alpha) - b * log1p(t / beta)
+    return outside if _endless(h) else outside + log1mexp(-c * log1p(h / m))
 
 
-def _parts(x: Any, t: Any, a: Any, alpha: Any, b: Any, beta: Any) -> tuple[Any, ...]:
-    """A and B, the larger and the smaller of both exponents, A + B - 1, and what stands in the bracket of each at t."""
-    first = a + x
-    m, n = where(first >= b, alpha + t, beta + t), where(first >= b, beta + t, alpha + t)
-    return maximum(first, b), minimum(first, b), first + b - 1, m, n
-
-
-def _inside(x: Any, t: Any, h: Any, a: Any, alpha: Any, b: Any, beta: Any, number: int) -> Any:
+def _inside(number: int, x: Any, t: Any, h: Any, a: Any, alpha: Any, b: Any, beta: Any) -> Any:
     """log of the integral of exp(-y) (w + (m/n) (1 - w))^-B over y > 0, where w = exp(-y / c).
 
-    That is the substitution y = c log[(m + u - t) / m] in the integral of `_log_integral`, whose terms are positive:
-    the trapezoidal rule in log y, with its left tail folded in, never overflows.
+    That is the substitution y = c log(1 + (u - t) / m) in the integral of `_log_integral`, with A the larger exponent
+    and m what it is of at u = t, B and n the others, and c = A + B - 1. All terms are positive, and none overflows: the
+    trapezoidal rule in log y, with its left tail folded in.
     """
-    _, smaller, c, m, n = _parts(x, t, a, alpha, b, beta)
+    smaller, c, m, n = _parts(x, t, a, alpha, b, beta)
     y, log_weight = _nodes(number)
-    if h is not None:  # exp(-y) ends at (1 + h/m)^-c instead of 0: what lies between is stretched to fill it
+    if not _endless(h):  # exp(-y) ends at (1 + h/m)^-c instead of 0: what lies between is stretched to fill it
         end = -c * log1p(h / m)
         last, reach = exp(end)[..., None], -expm1(end)[..., None]
         y = where(y < _HALF, -log1p(reach * expm1(-y)), -log(last + reach * exp(-y)))
     at = -y / c[..., None]
     bracket = exp(at) - (m / n)[..., None] * expm1(at)
     return log(exp(log_weight - smaller[..., None] * log(bracket)).sum(axis=-1))
+
+
+def _parts(x: Any, t: Any, a: Any, alpha: Any, b: Any, beta: Any) -> tuple[Any, ...]:
+    """B, c, m and n of `_inside`."""
+    first = a + x
+    m, n = where(first >= b, alpha + t, beta + t), where(first >= b, beta + t, alpha + t)
+    return minimum(first, b), first + b - 1, m, n
+
+
+def _endless(h: Any) -> bool:
+    return not is_tensor(h) and bool(np.isinf(h).all())
 
 
 @functools.cache
