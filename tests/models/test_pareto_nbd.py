@@ -356,14 +356,27 @@ def test_likelihood_is_finite_for_heavy_buyers_at_any_parameters():
             assert ((formula >= 0) & (formula <= 1)).all()
 
 
+def test_a_search_that_went_too_far_is_told_so_by_the_likelihood():
+    scales = np.array([0.0, 1e-320, 1e300, np.inf])
+    alpha, beta = (column.reshape(-1, 1) for column in np.meshgrid(scales, scales))
+    t_x, T = np.linspace(0, 38, 100), np.full(100, 39.0)
+    with np.errstate(all="ignore"):  # as a search does
+        values = ParetoNBD.log_likelihood(np.ones(100), t_x, T, r=0.5, s=0.6, alpha=alpha, beta=beta)
+        alone = ParetoNBD.log_likelihood(np.ones(100), t_x, T, r=0.5, s=0.6, alpha=1.0, beta=2.0)
+    assert not np.isfinite(values[(alpha == 0)[:, 0]]).any()
+    assert not (values > 1e6).any()
+    assert np.isfinite(alone).all()
+
+
+@pytest.mark.parametrize("smallest", [0.3, 1e-100])
 @pytest.mark.parametrize("weeks", [12.0, 520.0])
 @pytest.mark.parametrize("x", [0, 1, 40, 5000])
-def test_many_customers_at_once_have_the_values_of_each_alone(x, weeks):
+def test_many_customers_at_once_have_the_values_of_each_alone(x, weeks, smallest):
     # Between many times the integrals are interpolated; alone each is computed.
     T = np.arange(1, weeks * 7) / 7
     t_x = T[::-1] * np.linspace(0.1, 1, len(T)) * (x > 0)
     T = np.maximum(T, t_x)
-    draws = {"r": [0.05, 0.55, 5], "alpha": [0.5, 10.6, 9], "s": [3, 0.6, 0.05], "beta": [0.3, 11.7, 900]}
+    draws = {"r": [0.05, 0.55, 5], "alpha": [0.5, 10.6, 9], "s": [3, 0.6, 0.05], "beta": [smallest, 11.7, 900]}
     params = {name: np.array(values)[:, None] for name, values in draws.items()}
     for formula in (
         ParetoNBD.log_likelihood,

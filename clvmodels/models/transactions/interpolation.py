@@ -7,6 +7,12 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 
+def times_needed(spans: NDArray, smallest: float) -> int:
+    """How many times `over_time` takes."""
+    needed = np.ceil(12 + 6 * np.log((smallest + spans[-1]) / (smallest + spans[0])))
+    return int(np.fmin(needed, 1e9))  # no number, or infinitely many, where a search went too far
+
+
 def over_time(spans: NDArray, smallest: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Times (K,) and a matrix (K, P) that takes values at these times to values at the spans (P,).
 
@@ -31,7 +37,7 @@ def over_time(spans: NDArray, smallest: float) -> tuple[NDArray[np.float64], NDA
     """
     place = np.log(smallest + spans)
     low, width = place[0], max(place[-1] - place[0], 1e-9)
-    count = int(np.ceil(12 + 6 * width))
+    count = times_needed(spans, smallest)
     nodes = np.cos(np.pi * (np.arange(count) + 0.5) / count)
     at_nodes, at_spans = (chebyshev.chebvander(v, count - 1) for v in (nodes, 2 * (place - low) / width - 1))
     return np.exp(low + width * (nodes + 1) / 2) - smallest, np.linalg.solve(at_nodes.T, at_spans.T)

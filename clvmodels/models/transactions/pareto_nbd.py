@@ -17,13 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from clvmodels.models.transactions.base import TransactionModel
-from clvmodels.models.transactions.interpolation import over_time
+from clvmodels.models.transactions.interpolation import over_time, times_needed
 from clvmodels.ops import exp, expm1, is_tensor, log, log1mexp, log1p, log_rising, logaddexp, minimum, where
 from clvmodels.params import Param
 
 _CELLS = 100_000  # of draws x rows x nodes, computed at once: as many as stay in a processor's cache
 _TENSOR_NODES = 128  # a tensor has no value to choose by
-_MANY_TIMES = 40  # beyond which interpolation pays
 _HALF = 0.6931471805599453  # where exp(-y) is a half
 
 
@@ -203,7 +202,7 @@ def _log_integral(x: Any, t: Any, h: Any, a: Any, alpha: Any, b: Any, beta: Any)
             if not len(columns):
                 continue
             times, at_time = np.unique(t[columns], return_inverse=True)
-            if len(times) > _MANY_TIMES:
+            if len(times) > 2 * times_needed(times, smallest):
                 nodes, matrix = over_time(times, smallest)
                 inside = _inside_by_draw(level, nodes, span, *draws) @ matrix
             else:
@@ -217,7 +216,8 @@ def _inside_by_draw(
 ) -> NDArray[np.float64]:
     """`_inside`, with as many nodes as a draw needs: the more, the more its alpha and beta differ."""
     apart = np.abs(np.log((beta + t) / (alpha + t)))
-    number = 24 * np.ceil(1.5 + apart.max(axis=1) / 1.5).astype(int)
+    most = np.fmin(apart.max(axis=1), 40.0)  # also where a search went so far that there is no number
+    number = 24 * np.ceil(1.5 + most / 1.5).astype(int)
     result = np.empty_like(apart)
     for nodes in np.unique(number):
         alike = np.flatnonzero(number == nodes)
