@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,7 +66,7 @@ class Backtest:
     interval: float
     seed: int
 
-    @property
+    @functools.cached_property
     def table(self) -> pd.DataFrame:
         """All metrics, tidy.
 

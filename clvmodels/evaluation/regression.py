@@ -30,6 +30,9 @@ _SETTINGS: dict[str, Any] = {
     "early_stopping": False,
     "random_state": 0,  # only where more than 200,000 customers are binned by some of them
 }
+_THREADS = (
+    1  # small trees: more threads wait for each other longer than they work, a hundred times where cores are busy
+)
 _CATEGORIES = 200  # of an attribute; scikit-learn takes 255 at most
 _DATES = {"date", "datetime", "datetime64"}
 _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "boolean"} | _DATES
@@ -120,14 +123,17 @@ class RegressionCLVFit:
         scale = actual.mean()  # so that the unit of money does not matter
         if not scale > 0:
             return np.zeros(len(features))
-        if key not in self._regressions:
-            from sklearn.ensemble import HistGradientBoostingRegressor
+        from threadpoolctl import threadpool_limits
 
-            loss = {"loss": "poisson"} if level is None else {"loss": "quantile", "quantile": level}
-            texts = [name in window.categories for name in window.features]
-            regression = HistGradientBoostingRegressor(**loss, **_SETTINGS, categorical_features=texts)
-            self._regressions[key] = regression.fit(window.features, actual / scale)
-        return np.asarray(self._regressions[key].predict(features) * scale)
+        with threadpool_limits(_THREADS, user_api="openmp"):
+            if key not in self._regressions:
+                from sklearn.ensemble import HistGradientBoostingRegressor
+
+                loss = {"loss": "poisson"} if level is None else {"loss": "quantile", "quantile": level}
+                texts = [name in window.categories for name in window.features]
+                regression = HistGradientBoostingRegressor(**loss, **_SETTINGS, categorical_features=texts)
+                self._regressions[key] = regression.fit(window.features, actual / scale)
+            return np.asarray(self._regressions[key].predict(features) * scale)
 
     def predict(
         self, data: Summary | None = None, *, horizon: Horizon | None, interval: float | None = None

@@ -246,6 +246,9 @@ def scored(model: str, fit: Any, window: Window, coverage: float, seed: int) -> 
         name: known.assign(segment=segment, actual=actual[name], mean=table[MEAN_OF[name]].to_numpy(float)[place])
         for name in targets
     }
+    if "restricted" in table.columns:  # money counted up to the longest tenure that the fit speaks of is no prediction
+        for name in set(targets) - {"retained"}:
+            found[name].loc[table["restricted"].to_numpy()[place], "mean"] = np.nan
     for name in targets:
         for column in ("median", "lower", "upper"):
             if name != "retained" and f"{name}_{column}" in table.columns:
