@@ -23,7 +23,7 @@ from clvmodels.data.customers import ALL
 from clvmodels.data.durations import Durations
 from clvmodels.data.summary import Summary
 from clvmodels.draws import summarise
-from clvmodels.errors import DataError, DataWarning, counted, examples
+from clvmodels.errors import DataError, DataWarning, FitError, counted, examples
 from clvmodels.evaluation.comparators import RepeatLastPeriod
 from clvmodels.evaluation.metrics import (
     CRPS,
@@ -37,7 +37,7 @@ from clvmodels.evaluation.metrics import (
     SquaredError,
 )
 from clvmodels.evaluation.windows import Window
-from clvmodels.models.forecast import MEAN_OF
+from clvmodels.models.forecast import MEAN_OF, members_of
 
 TARGETS = ("transactions", "retained", "revenue")
 KNOWN, NEW = "known", "new"
@@ -217,54 +217,20 @@ def standard_error(metric: Metric, arrays: list[NDArray]) -> float:
 
 def scored(model: str, fit: Any, window: Window, coverage: float, seed: int) -> Iterator[Scored]:
     """What a fit says of the customers of a window, and of those acquired within it, beside what happened."""
-    split = window.split
-    calibration, holdout = split.calibration, split.holdout
-    drawn = hasattr(fit, "outcome_draws")
+    split, drawn = window.split, hasattr(fit, "outcome_draws")
     # The draws tell the intervals, too: they need not be asked for.
     asked = accepted(fit.predict, interval=None if drawn else coverage, seed=seed)
-    table = fit.predict(calibration, horizon=window.length, **asked)
-    place = _places(model, table, holdout)
-    targets = [name for name in TARGETS if name in holdout.columns and MEAN_OF[name] in table.columns]
-    if not targets:
-        raise DataError(f"{model} predicts none of what happened: {examples(MEAN_OF[name] for name in TARGETS)}")
-    known = _known(window)
-    actual = {name: holdout[name].to_numpy(float) for name in targets}
-    labels = np.array([*window.segments.labels, ALL], object)
-    number = len(labels) - 1
-    codes = window.segments.codes if number else np.zeros(len(holdout), np.intp)
-    everyone = np.arange(len(holdout))
-    rows, columns = (codes, everyone) if number else (codes[:0], everyone[:0])
-    members = sparse.csc_array(
-        (
-            np.ones(len(rows) + len(everyone)),
-            (np.concatenate([rows, np.full(len(everyone), number)]), np.concatenate([columns, everyone])),
-        ),
-        shape=(number + 1, len(everyone)),
-    )
-    segment = labels[codes] if number else np.full(len(holdout), ALL, object)
-    found = {
-        name: known.assign(segment=segment, actual=actual[name], mean=table[MEAN_OF[name]].to_numpy(float)[place])
-        for name in targets
-    }
-    if "restricted" in table.columns:  # money counted up to the longest tenure that the fit speaks of is no prediction
-        for name in set(targets) - {"retained"}:
-            found[name].loc[table["restricted"].to_numpy()[place], "mean"] = np.nan
-    for name in targets:
-        for column in ("median", "lower", "upper"):
-            if name != "retained" and f"{name}_{column}" in table.columns:
-                found[name][column] = table[f"{name}_{column}"].to_numpy(float)[place]
-    if "transactions" in targets and "p_purchase" in table.columns:
-        found["transactions"]["probability"] = table["p_purchase"].to_numpy(float)[place]
-    if "retained" in targets:
-        found["retained"]["probability"] = found["retained"]["mean"]
+    table = fit.predict(split.calibration, horizon=window.length, **asked)
+    place = _places(model, table, split.holdout)
+    frames = _joined(model, table.iloc[place], window)
+    index, members = members_of(window.segments, len(place))
     sums: dict[str, NDArray] = {}
-    past = _past(window)
-    for name in set(targets) & set(past):
-        found[name]["past"] = past[name]
     if drawn:
-        sums = _meet(fit, calibration, window, coverage, seed, found, place, len(table), members)
-    for name in targets:
-        frame = found[name]
+        try:
+            sums = _meet(fit, window, coverage, seed, frames, place, len(table), members)
+        except FitError as problem:
+            warnings.warn(f"only the means are scored: {problem}", DataWarning, stacklevel=2)
+    for name, frame in frames.items():
         unknown = frame[["actual", "mean"]].isna().any(axis=1).to_numpy()
         if unknown.any():
             warnings.warn(
@@ -275,18 +241,41 @@ def scored(model: str, fit: Any, window: Window, coverage: float, seed: int) -> 
             )
         if unknown.all():
             continue
-        totals = pd.DataFrame(
-            {
-                "actual": members @ np.where(unknown, 0.0, frame["actual"]),
-                "predicted": members @ np.where(unknown, 0.0, frame["mean"]),
-            },
-            index=labels,
-        )
+        both = np.where(unknown[:, None], 0.0, frame[["actual", "mean"]])
+        totals = pd.DataFrame(members @ both, index=index, columns=["actual", "predicted"])
         if name in sums and not unknown.any():
             totals["lower"], totals["upper"] = summarise(sums[name].T, coverage)
             totals["upto"] = (sums[name] <= totals["actual"].to_numpy()[:, None]).mean(axis=1)
         yield Scored(model, split.cutoff, window.horizon, split.horizon_days, KNOWN, name, coverage, frame, totals)
     yield from _new_customers(model, fit, window, coverage)
+
+
+def _joined(model: str, table: pd.DataFrame, window: Window) -> dict[str, pd.DataFrame]:
+    """What was said of each customer beside what happened, by target; the table in the order of the holdout."""
+    holdout, segments = window.split.holdout, window.segments
+    targets = [name for name in TARGETS if name in holdout.columns and MEAN_OF[name] in table.columns]
+    if not targets:
+        raise DataError(f"{model} predicts nothing of what happened: {examples(MEAN_OF[name] for name in TARGETS)}")
+    known, past = _known(window), _past(window)
+    labels = np.array(segments.labels, object)
+    known["segment"] = labels[segments.codes] if len(labels) else ALL
+    found = {}
+    for name in targets:
+        frame = known.assign(actual=holdout[name].to_numpy(float), mean=table[MEAN_OF[name]].to_numpy(float))
+        if "restricted" in table.columns and name != "retained":
+            # Money that is counted up to the longest tenure of which the fit speaks is no prediction.
+            frame["mean"] = frame["mean"].mask(table["restricted"].to_numpy())
+        for column in ("median", "lower", "upper"):
+            if name != "retained" and f"{name}_{column}" in table.columns:
+                frame[column] = table[f"{name}_{column}"].to_numpy(float)
+        if name == "transactions" and "p_purchase" in table.columns:
+            frame["probability"] = table["p_purchase"].to_numpy(float)
+        if name == "retained":
+            frame["probability"] = frame["mean"]
+        if name in past:
+            frame["past"] = past[name]
+        found[name] = frame
+    return found
 
 
 def accepted(function: Any, **options: Any) -> dict[str, Any]:
@@ -330,31 +319,32 @@ def _known(window: Window) -> pd.DataFrame:
 
 def _meet(
     fit: Any,
-    calibration: Any,
     window: Window,
     coverage: float,
     seed: int,
-    found: dict[str, pd.DataFrame],
+    frames: dict[str, pd.DataFrame],
     place: NDArray[np.intp],
     number: int,
     members: sparse.csc_array,
 ) -> dict[str, NDArray]:
-    """Meet the predictive distribution: numbers for each customer into `found`, draws of the totals by segment."""
+    """Meet the predictive distribution: numbers for each customer into `frames`, draws of the totals by segment.
+
+    `place` says which of the `number` rows of the table each customer has.
+    """
     back = np.full(number, -1)
     back[place] = np.arange(len(place))
-    kept: dict[str, dict[str, NDArray]] = {name: {} for name in found}
+    kept: dict[str, dict[str, NDArray]] = {name: {} for name in frames}
     sums: dict[str, NDArray] = {}
 
     def put(name: str, column: str, rows: NDArray, values: NDArray) -> None:
         kept[name].setdefault(column, np.full(len(place), np.nan))[rows] = values
 
-    for part, outcomes in fit.outcome_draws(
-        calibration, horizon=window.length, **accepted(fit.outcome_draws, seed=seed)
-    ):
+    asked = accepted(fit.outcome_draws, seed=seed)
+    for part, outcomes in fit.outcome_draws(window.split.calibration, horizon=window.length, **asked):
         rows = back[part]
         chosen = rows >= 0
         rows = rows[chosen]
-        for name, frame in found.items():
+        for name, frame in frames.items():
             if name not in outcomes:
                 continue
             draws = np.asarray(outcomes[name])[:, chosen]
@@ -376,8 +366,9 @@ def _meet(
             if name == "transactions":
                 put(name, "log_score", rows, LogScore().score(y, draws))
     for name, columns in kept.items():
+        unsaid = frames[name]["mean"].isna().to_numpy()
         for column, values in columns.items():
-            found[name][column] = values
+            frames[name][column] = np.where(unsaid, np.nan, values)
     return sums
 
 

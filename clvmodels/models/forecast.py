@@ -262,10 +262,15 @@ def memberships(data: Customers, by: str | None) -> tuple[pd.Index, sparse.csc_a
     segments = Segments("segment", [], np.empty(0, np.intp)) if by is None else data.segments(by)
     if segments.name.lower() in {"customers", *schema.PREDICTED}:
         raise DataError(f"{segments.name!r} is the name of a column of the totals, too; rename it")
-    number, everyone = len(segments.labels), np.arange(len(data))
-    row = np.concatenate([segments.codes, np.full(len(data), number)])
+    return members_of(segments, len(data))
+
+
+def members_of(segments: Segments, customers: int) -> tuple[pd.Index, sparse.csc_array]:
+    """As `memberships`, of segments that may be none."""
+    number, everyone = len(segments.labels), np.arange(customers)
+    row = np.concatenate([segments.codes, np.full(customers, number)])
     customer = np.concatenate([everyone[: len(segments.codes)], everyone])
-    members = sparse.csc_array((np.ones(len(row)), (row, customer)), shape=(number + 1, len(data)))
+    members = sparse.csc_array((np.ones(len(row)), (row, customer)), shape=(number + 1, customers))
     return pd.Index([*segments.labels, ALL], name=segments.name), members
 
 

@@ -268,6 +268,19 @@ def test_a_model_that_fails_at_a_cutoff_is_told_and_stops_nobody():
         clv.backtest([Broken()], log_of(datasets.cdnow_sample()), CUTOFF, "13 weeks")
 
 
+def test_a_model_whose_distribution_cannot_be_drawn_is_scored_by_its_means():
+    class Narrow(Interval):
+        def outcome_draws(self, data, *, horizon):
+            raise clv.FitError("the Laplace approximation is not good enough")
+
+    result = clv.backtest([Narrow()], log_of(datasets.cdnow_sample()), CUTOFF, HORIZON, seed=1)
+    assert {"rmse", "bias"} <= set(values(result, "Narrow").index)
+    assert "crps" not in values(result, "Narrow").index
+    assert result.warnings["warning"].tolist() == [
+        "only the means are scored: the Laplace approximation is not good enough"
+    ]
+
+
 def test_models_of_one_name_are_numbered():
     result = clv.backtest([shop(), shop(), clv.BGNBD()], log_of(datasets.cdnow_sample()), CUTOFF, "13 weeks", seed=1)
     assert result.models == ["BGNBD + GammaGamma", "BGNBD + GammaGamma (2)", "BGNBD"]
