@@ -1,6 +1,7 @@
 """Backtests: what is known at a cutoff decides the predictions, and what came after scores them."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -279,6 +280,22 @@ def test_a_model_whose_distribution_cannot_be_drawn_is_scored_by_its_means():
     assert result.warnings["warning"].tolist() == [
         "only the means are scored: the Laplace approximation is not good enough"
     ]
+
+
+def test_memory_does_not_grow_with_draws_times_customers():
+    class Drawn(Interval):
+        def outcome_draws(self, data, *, horizon, seed=None):
+            rng = np.random.default_rng(seed)
+            for start in range(0, len(data), 100):
+                part = slice(start, min(start + 100, len(data)))
+                yield part, {"transactions": rng.integers(0, 5, (1000, part.stop - part.start))}
+
+    log = log_of(datasets.cdnow())
+    tracemalloc.start()
+    clv.backtest([Drawn()], log, CUTOFF, HORIZON, seed=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6 < 1000 * 23_570 * 8 / 3  # a third of the draws
 
 
 def test_models_of_one_name_are_numbered():
