@@ -147,7 +147,7 @@ class Scored:
             if found is not None and metric.name in _RELATIVE:
                 yield from self._relative(metric, found[0], chosen)
         if "implied" in self.frame.columns:
-            implied = self.frame["implied"].to_numpy()[chosen]
+            implied = self.frame.loc[chosen, "implied"]  # its mean leaves out who is not spoken of
             yield {"metric": "implied_coverage", "value": implied.mean(), "se": math.nan}
 
     def _of_censored(self) -> Iterator[Metric]:
