@@ -18,6 +18,9 @@ _EFFECTIVE = 0.3  # share of effective proposals; k-hat alone passes proposals t
 _MANY = 10  # coordinates, of which each takes its share of the effective proposals: a mismatch of 4 % leaves 10 % of 60
 _LEAST = 0.05  # share that is then enough, of so many more proposals
 _BLOCK = 100  # proposals whose density is computed at once
+_PROBE = 500  # proposals of a round that are looked at first
+_HOPELESS = 2.0  # effective ones among them: a few hold all the weight, and their moments would tell nothing
+_TOO_UNLIKE = "the posterior is too unlike a Student-t; give more data, or informative priors"
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,19 @@ def sample(
     enough = _EFFECTIVE * size
     limit = min(0.7, 1 - 1 / np.log10(size))
     centre, spread = mode, covariance
+
+    def density(u: NDArray) -> NDArray:
+        return np.concatenate([log_density(u[i : i + _BLOCK]) for i in range(0, len(u), _BLOCK)])
+
     for round_ in range(1, _ROUNDS + 1):
         proposals, log_proposal = _student_t(centre, spread, size, rng)
-        log_target = np.concatenate([log_density(proposals[i : i + _BLOCK]) for i in range(0, size, _BLOCK)])
+        probe = density(proposals[:_PROBE])
+        if (few := _effective(probe - log_proposal[:_PROBE])) < _HOPELESS:
+            raise FitError(
+                f"the Laplace approximation is not good enough ({few:.1f} of {len(probe)} proposals effective, where "
+                f"{_EFFECTIVE:.0%} would be enough): {_TOO_UNLIKE}"
+            )
+        log_target = np.concatenate([probe, density(proposals[_PROBE:])]) if size > _PROBE else probe
         log_weights, k_hat = psis.smooth(log_target - log_proposal)
         weights = np.exp(log_weights)
         effective = float(1 / np.sum(weights**2))
@@ -74,9 +87,14 @@ def sample(
         spread = np.cov(proposals.T, aweights=weights, ddof=0).reshape(spread.shape)
     raise FitError(
         f"the Laplace approximation is not good enough (k-hat {k_hat:.2f}, of which {limit:.2f} is reliable; "
-        f"{effective / size:.0%} of the proposals effective, of which {_EFFECTIVE:.0%} is enough): the posterior is "
-        "too unlike a Student-t; give more data, or informative priors"
+        f"{effective / size:.0%} of the proposals effective, of which {_EFFECTIVE:.0%} is enough): {_TOO_UNLIKE}"
     )
+
+
+def _effective(log_weights: NDArray) -> float:
+    """How many equally weighted draws these are worth."""
+    weights = np.exp(log_weights - log_weights.max())
+    return float(weights.sum() ** 2 / np.sum(weights**2))
 
 
 def _student_t(

@@ -101,3 +101,15 @@ def test_forty_coordinates_are_drawn_from_more_proposals():
     mean, sd = special.digamma(shape) - np.log(shape), np.sqrt(special.polygamma(1, shape))
     np.testing.assert_allclose(drawn.u.mean(axis=0), mean, atol=4.5 * sd / np.sqrt(800))
     np.testing.assert_allclose(drawn.u.std(axis=0), sd, rtol=0.15)
+
+
+def test_hopeless_proposals_are_given_up_early():
+    asked = []
+
+    def far_narrower(u):
+        asked.append(len(u))
+        return -0.5 * np.sum((u / 1e-4) ** 2, axis=1)
+
+    with pytest.raises(FitError, match=r"not good enough \(.* of 500 proposals effective"):
+        laplace.sample(far_narrower, np.zeros(3), np.eye(3), 1000, np.random.default_rng(1))
+    assert sum(asked) == 500
