@@ -110,6 +110,6 @@ def test_hopeless_proposals_are_given_up_early():
         asked.append(len(u))
         return -0.5 * np.sum((u / 1e-4) ** 2, axis=1)
 
-    with pytest.raises(FitError, match=r"not good enough \(.* of 500 proposals effective"):
+    with pytest.raises(clv.FitError, match=r"not good enough \(.* of 500 proposals effective"):
         laplace.sample(far_narrower, np.zeros(3), np.eye(3), 1000, np.random.default_rng(1))
     assert sum(asked) == 500
