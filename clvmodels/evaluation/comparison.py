@@ -138,12 +138,15 @@ def compared(
     table["value"], table["baseline_value"] = values.T
     with np.errstate(invalid="ignore"):
         table["difference"] = table["value"] - table["baseline_value"]
-    lower, upper = _simultaneous(table["difference"].to_numpy(), statistics, len(ids), interval, seed)
-    table["lower"], table["upper"] = lower, upper
+    table["lower"] = table["upper"] = 0.0
+    others = (table["model"] != baseline).to_numpy()
+    rivals = [statistic for statistic, other in zip(statistics, others, strict=True) if other]
+    ends = _simultaneous(table.loc[others, "difference"].to_numpy(), rivals, len(ids), interval, seed)
+    table.loc[others, "lower"], table.loc[others, "upper"] = ends
     table["verdict"] = [_word(row) for row in table.itertuples()]
     table, level = table[["horizon", "target", "model", *_COLUMNS]], pd.DataFrame(levels)
     verdict = _verdict(baseline, table, level, interval, scores, notes)
-    return Comparison(baseline, table[table["model"] != baseline].reset_index(drop=True), level, interval, verdict)
+    return Comparison(baseline, table[others].reset_index(drop=True), level, interval, verdict)
 
 
 _COLUMNS = ("metric", "value", "baseline_value", "difference", "lower", "upper", "better", "verdict")
