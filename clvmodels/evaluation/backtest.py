@@ -186,7 +186,7 @@ class Backtest:
         known = [score for score in self.scores if score.customers == KNOWN]
         if not any(score.model == name for score in known):
             raise DataError(f"{name} was fitted nowhere, so there is nothing to compare with: see failures")
-        return compared(known, name, self.interval, self.seed)
+        return compared(known, name, self.interval, self.seed, self.models)
 
     def plot(
         self,
