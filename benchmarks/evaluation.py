@@ -114,6 +114,11 @@ TOTALS = ("actual_total", "predicted_total", "predicted_total_lower", "predicted
 OTHERS = ("rmse", "implied_coverage", "width", *TOTALS)
 
 
+def percent(share: float) -> str:
+    """In whole per cent with a sign, and no -0."""
+    return f"{round(100 * share):+d}%"
+
+
 def main() -> None:
     """Run everything, write the results and the README."""
     warnings.simplefilter("ignore")
@@ -180,8 +185,8 @@ def _cell(rows: pd.DataFrame, target: str, metric: str) -> str:
         return "-"
     if metric == "bias":
         predicted, actual = (rows.loc[rows["metric"] == name, "value"].sum() for name in TOTALS[1::-1])
-        each = f" ({', '.join(f'{one:+.0%}' for one in value)})" if len(value) > 1 else ""
-        return f"{predicted / actual - 1:+.0%}{each}"
+        each = f" ({', '.join(map(percent, value))})" if len(value) > 1 else ""
+        return percent(predicted / actual - 1) + each
     if metric == "coverage":
         implied = rows.loc[rows["metric"] == "implied_coverage", "value"]
         return f"{value.mean():.0%}" + (f" ({implied.mean():.0%})" if len(implied) else "")

@@ -220,7 +220,7 @@ class Backtest:
             raise DataError(
                 f"{name} was fitted and scored nowhere, so there is nothing to compare with: {_reasons(failed)}"
             )
-        return compared(known, name, self.interval, self.seed)
+        return compared(known, name, self.interval, self.seed, self.models)
 
     def plot(
         self,
@@ -291,7 +291,8 @@ class Backtest:
         if target is not None:
             self._known(target)
             table = table[table["target"] == target]
-        return table[table["model"].isin(self._chosen(models))]
+        rivals = [model for model in self._chosen(models) if model != (baseline or self.models[0])]
+        return table[table["model"].isin(rivals)]
 
     def _targets(self) -> list[str]:
         present = {score.target for score in self.scores}

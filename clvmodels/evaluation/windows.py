@@ -100,16 +100,17 @@ def windows(
     return found
 
 
-def apart(cutoffs: Sequence[pd.Timestamp], days: int) -> int:
-    """How many windows of so many days after the cutoffs do not overlap.
+def apart(cutoffs: Sequence[pd.Timestamp], ends: Sequence[pd.Timestamp]) -> int:
+    """How many windows (cutoff, end] do not overlap.
 
-    >>> apart(pd.to_datetime(["2024-01-01", "2024-01-08", "2024-01-15"]), 14)
+    >>> days = pd.to_datetime(["2024-01-01", "2024-01-08", "2024-01-15"])
+    >>> apart(days, days + pd.Timedelta(days=14))
     2
     """
     count, free = 0, pd.Timestamp.min
-    for cutoff in sorted(cutoffs):
+    for cutoff, end in sorted(zip(cutoffs, ends, strict=True)):
         if cutoff >= free:
-            count, free = count + 1, cutoff + pd.Timedelta(days=days)
+            count, free = count + 1, end
     return count
 
 

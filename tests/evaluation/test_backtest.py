@@ -159,9 +159,11 @@ def test_horizons_share_one_calibration_and_one_fit():
 
 def test_windows_that_do_not_overlap_are_counted():
     days = pd.date_range("2024-01-01", periods=8, freq="28D")
-    assert apart(days, 28) == 8
-    assert apart(days, 29) == 4
-    assert apart(days[::-1], 28) == 8
+    assert apart(days, days + pd.Timedelta(days=28)) == 8
+    assert apart(days, days + pd.Timedelta(days=29)) == 4
+    assert apart(days[::-1], days[::-1] + pd.Timedelta(days=28)) == 8
+    months = pd.date_range("2024-01-01", periods=12, freq="MS")
+    assert apart(months, months + pd.DateOffset(months=1)) == 12  # of 28 to 31 days
 
 
 @pytest.mark.parametrize(

@@ -475,3 +475,8 @@ def test_an_infinite_horizon_is_refused_where_its_mean_is_infinite(fit):
         ValueError, match="ParetoNBD expects infinitely many transactions under the estimated parameters"
     ):
         fit.predict(horizon=None)
+
+
+def test_nobody_has_bought_again_at_time_0():
+    pmf = clv.ParetoNBD.pmf([0, 1, 5], 0.0, r=0.55, alpha=10.6, s=0.6, beta=11.7)
+    np.testing.assert_allclose(pmf, [1, 0, 0], atol=1e-12)

@@ -119,13 +119,14 @@ class ParetoNBD(TransactionModel):
         # In v = u / (alpha + u), with u the time of death, the integrand is smooth and its terms are positive.
         y, log_weight = _nodes(_TENSOR_NODES)
         reach = t / (alpha + t)
-        v, rest = reach * -np.expm1(-y), (alpha + t * np.exp(-y)) / (alpha + t)
+        share = -np.expm1(-y)
+        v, rest = reach * share, (alpha + t * np.exp(-y)) / (alpha + t)
         at_death = np.log(beta * rest + alpha * v)
         with np.errstate(divide="ignore"):
-            counts = special.gammaln(r + n) - special.gammaln(r) - special.gammaln(n + 1) + special.xlogy(n, v / reach)
+            counts = special.gammaln(r + n) - special.gammaln(r) - special.gammaln(n + 1) + special.xlogy(n, share)
             dead = log_weight + (r + s - 1) * np.log(rest) + np.log(alpha * s * reach) + s * np.log(beta)
         dead = np.exp(counts + special.xlogy(n, reach) + dead - (s + 1) * at_death).sum(axis=-1, keepdims=True)
-        alive = counts[..., :1] - special.xlogy(n, (v / reach)[..., :1]) + special.xlogy(n, reach)
+        alive = counts[..., :1] - special.xlogy(n, share[..., :1]) + special.xlogy(n, reach)
         alive = np.exp(alive - r * np.log1p(t / alpha) - s * np.log1p(t / beta))
         return np.asarray((alive + dead)[..., 0])[()]
 
