@@ -291,8 +291,7 @@ class Backtest:
         if target is not None:
             self._known(target)
             table = table[table["target"] == target]
-        rivals = [model for model in self._chosen(models) if model != (baseline or self.models[0])]
-        return table[table["model"].isin(rivals)]
+        return table[table["model"].isin(self._chosen(models))]
 
     def _targets(self) -> list[str]:
         present = {score.target for score in self.scores}
@@ -515,8 +514,8 @@ def _said(problem: Exception) -> str:
 
 def _reasons(failures: pd.DataFrame) -> str:
     """Who failed and why, each reason once."""
-    told = dict.fromkeys(f"{row.model}: {row.reason}" for row in failures.itertuples())
-    return examples(told, width=300) or "nothing is known of why"
+    told = list(dict.fromkeys(f"{row.model}: {row.reason}" for row in failures.itertuples()))
+    return "; ".join([*told[:3], *(["..."] if len(told) > 3 else [])])
 
 
 def _named(models: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:

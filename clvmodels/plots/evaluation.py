@@ -238,6 +238,7 @@ def differences(
     models, ax : optional
         As for `tracking`.
     """
+    frame = frame[frame["model"] != baseline]
     if frame.empty:
         raise ValueError(f"there is no other model here to be compared with {baseline!r}")
     keys = ["target", "metric"]
