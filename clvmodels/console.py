@@ -292,12 +292,27 @@ def show_check(check: Check) -> None:
 
 def show_backtest(made: Backtested) -> None:
     """The verdict with its tables, and what went wrong."""
-    typer.echo(f"{made.comparison.verdict}\n")
-    for _, failure in made.result.failures.iterrows():
-        say(f"Failed: {failure['model']} at {failure['cutoff']:%Y-%m-%d}: {failure['reason']}")
+    from clvmodels.workflow import failed
+
+    show_verdict(made.comparison.verdict)
+    for sentence in failed(made.result):
+        say(sentence)
     if number := len(made.result.warnings):
         say(f"{counted(number, 'warning')}: {made.folder / 'problems.csv'}")
-    say(f"Verdict and tables: {made.folder}, seed {made.result.seed}")
+    say(f"Verdict and tables, seed {made.result.seed}, in the folder {made.folder}")
+
+
+def show_verdict(verdict: str) -> None:
+    """The tables as they are, since a broken row is none, and the sentences broken between words."""
+    sentences: list[str] = []
+    for line in [*verdict.splitlines(), ""]:
+        if sentences and (not line or "  " in line or line.startswith("*")):
+            say(" ".join(sentences))
+            sentences.clear()
+        if not line or "  " in line:  # between columns
+            typer.echo(line)
+        else:
+            sentences.append(line)
 
 
 def show(title: str, header: list[str], rows: list[list[str]]) -> None:

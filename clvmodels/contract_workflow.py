@@ -423,7 +423,7 @@ def backtest(
     Parameters
     ----------
     source, value, **records
-        As for `clvmodels.Subscriptions`.
+        As for `clvmodels.Subscriptions`. Without a value it is scored who stays, and no revenue.
     cutoff, horizon, attribute, by, method, interval, jobs, output, overwrite, seed, progress
         As for `clvmodels.workflow.backtest`.
     unit : {"day", "week", "month", "year"}, default "month"
@@ -447,12 +447,14 @@ def backtest(
         If the files exist and are not to be replaced, or cannot be written.
     """
     kinds = {"kaplan-meier": KaplanMeier, **MODELS}
-    known = {name: ContractualCLV(kind(), **given(timing=timing)) for name, kind in kinds.items()}
-    models = chosen_models({"simple": SimpleCLV(), **known}, model, CONTRACT_DEFAULT, baseline)
+    known: dict[str, Any] = {"simple": SimpleCLV(), **{name: kind() for name, kind in kinds.items()}}
+    if value is not None:
+        known |= {name: ContractualCLV(known[name], **given(timing=timing)) for name in kinds}
+    models = chosen_models(known, model, CONTRACT_DEFAULT, baseline)
     files = checked_folder(output, overwrite=overwrite)
     options = given(value=value, timing=timing, **records)
     options["attributes"] = named_attributes(options, attribute, segment_column(by))
-    check_named(options, ("customer", "start", "value"), "the columns of the records")
+    check_named(options, ("customer", "start"), "the columns of the records", saved=False)
     progress("Read the contracts")
     contracts = Subscriptions(source, **options)
     asked: dict[str, Any] = {"cutoffs": cutoffs_of(cutoff), "horizon": horizon, "by": by, "unit": unit, "until": until}

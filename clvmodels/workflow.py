@@ -437,7 +437,7 @@ def backtest(
     Parameters
     ----------
     source, value, **log
-        As for `clvmodels.Transactions`.
+        As for `clvmodels.Transactions`. Without a value transactions alone are predicted, by models that need none.
     cutoff : str or sequence of str
         Last days of the past, or ``"4 every 13 weeks"``.
     horizon : str or sequence of str
@@ -479,11 +479,15 @@ def backtest(
     OSError
         If the files exist and are not to be replaced, or cannot be written.
     """
-    models = chosen_models(SHOP_MODELS, model, SHOP_DEFAULT, baseline)
+    known, default = SHOP_MODELS, list(SHOP_DEFAULT)
+    if value is None:  # the models of transactions alone, and not the simple formula, which is of revenue
+        known = {name: getattr(one, "transactions", one) for name, one in known.items()}
+        default.remove("simple")
+    models = chosen_models(known, model, default, baseline)
     files = checked_folder(output, overwrite=overwrite)
     options = given(value=value, **log)
     options["attributes"] = named_attributes(options, attribute, segment_column(by))
-    check_named(options, ("customer", "date", "value"), "the columns of the log")
+    check_named(options, ("customer", "date"), "the columns of the log", saved=False)
     progress("Read the log")
     transactions = Transactions(source, **options)
     asked: dict[str, Any] = {"cutoffs": cutoffs_of(cutoff), "horizon": horizon, "by": by, "unit": unit, "until": until}
@@ -543,17 +547,24 @@ def backtested(
     comparison = result.compare(baseline)
     problems = pd.concat(
         [
-            result.failures.rename(columns={"reason": "told"}).assign(kind="failure"),
-            result.warnings.rename(columns={"warning": "told"}).assign(kind="warning"),
+            result.failures.rename(columns={"reason": "problem"}).assign(kind="failure"),
+            result.warnings.rename(columns={"warning": "problem"}).assign(kind="warning"),
         ]
     )
+    problems["cutoff"] = problems["cutoff"].astype("datetime64[ns]").dt.strftime("%Y-%m-%d")
     files[0].parent.mkdir(exist_ok=True)
     with written_whole(*files) as folder:
-        (folder / "verdict.txt").write_text(f"{comparison.verdict}\n", encoding="utf-8")
+        verdict = "\n".join([comparison.verdict, *(["", *failed(result)] if len(result.failures) else [])])
+        (folder / "verdict.txt").write_text(f"{verdict}\n", encoding="utf-8")
         result.predictions.to_parquet(folder / "predictions.parquet", index=False)
         for name, frame in (("table", result.table), ("comparison", comparison.table), ("problems", problems)):
             frame.to_csv(folder / f"{name}.csv", index=False, quoting=csv.QUOTE_NONNUMERIC)
     return Backtested(result, comparison, files[0].parent)
+
+
+def failed(result: Backtest) -> list[str]:
+    """Which model failed where and why, a sentence for each."""
+    return [f"Failed: {row.model} at {row.cutoff:%Y-%m-%d}: {row.reason}" for row in result.failures.itertuples()]
 
 
 # What predictions have in common with those for contracts
@@ -578,11 +589,12 @@ def named_attributes(options: dict[str, Any], attribute: str | Sequence[str] | N
     return [*dict.fromkeys([*options.get("attributes", ()), *listed(attribute), *filter(None, others)])]
 
 
-def check_named(options: dict[str, Any], columns: Sequence[str], called: str) -> None:
-    """Refuse a source whose columns nobody has named."""
+def check_named(options: dict[str, Any], columns: Sequence[str], called: str, *, saved: bool = True) -> None:
+    """Refuse a source whose columns nobody has named; `saved`: a saved fit could have."""
     if missing := [f"{name}=" for name in columns if options.get(name) is None]:
         price = " (value= is that of the price)" if "value=" in missing and "start" in columns else ""
-        raise ValueError(f"{' and '.join(missing)} must be given: {called}{price}; only a saved fit knows them")
+        fit = "; only a saved fit knows them" if saved else ""
+        raise ValueError(f"{' and '.join(missing)} must be given: {called}{price}{fit}")
 
 
 def check_names(source: Source, options: dict[str, Any], file: Path, called: str) -> None:

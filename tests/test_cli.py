@@ -54,6 +54,10 @@ def call(*arguments):
         return CliRunner().invoke(cli.app, [*map(str, arguments)])
 
 
+def words(text):
+    return " ".join(text.split())
+
+
 def fits(text):
     return max(map(len, text.splitlines())) <= 80
 
@@ -499,13 +503,32 @@ def test_backtest_writes_what_the_library_finds(folder, lines):
     pd.testing.assert_frame_equal(predictions, expected.predictions, check_dtype=False)
     comparison = expected.compare("zero")
     assert Path("backtest/verdict.txt").read_text() == f"{comparison.verdict}\n"
-    assert ran.stdout.startswith(f"{comparison.verdict}\n\n")
+    assert words(ran.stdout).startswith(words(comparison.verdict))
+    sentences = [line for line in ran.stdout.splitlines() if "  " not in line]
+    assert max(map(len, sentences)) <= 80
     pd.testing.assert_frame_equal(pd.read_csv("backtest/comparison.csv"), comparison.table, check_dtype=False)
     assert set(pd.read_csv("backtest/problems.csv")["kind"]) <= {"warning", "failure"}
     before = sorted(folder.iterdir())
     assert_refused(call(*BACKTEST, *chosen), "verdict.txt exists; replace it with --overwrite", folder, before)
     assert call(*BACKTEST, *chosen, "--overwrite", "--model", "own-rate").exit_code == 0
     assert set(pd.read_csv("backtest/table.csv")["model"]) == {"simple", "zero", "bgnbd", "own-rate"}
+
+
+def test_a_log_without_values_is_scored_by_its_transactions(folder):
+    ran = call("backtest", "orders.csv", "--customer", "id", "--date", "day", *BACKTEST[-4:], "--seed", "1")
+    assert ran.exit_code == 0, ran.output
+    table = pd.read_csv("backtest/table.csv")
+    assert set(table["target"]) == {"transactions"}
+    assert set(table["model"]) == {"own-rate", "bgnbd", "mbgnbd", "pareto-nbd"}
+
+
+def test_a_baseline_that_was_fitted_nowhere_says_why(folder):
+    before = sorted(folder.iterdir())
+    pd.read_csv("orders.csv").query("id == id[0]").to_csv("orders.csv", index=False)
+    asked = (*BACKTEST, "--model", "bgnbd", "--model", "simple")
+    assert_refused(call(*asked), "nothing to compare with: bgnbd: DataError: 1 customer cannot carry", folder, before)
+    alone = (*BACKTEST, "--model", "bgnbd", "--model", "mbgnbd")
+    assert_refused(call(*alone), "; mbgnbd: DataError: 1 customer cannot carry", folder, before)
 
 
 def test_several_cutoffs_are_shown_together_and_failures_are_told(folder):
@@ -518,6 +541,9 @@ def test_several_cutoffs_are_shown_together_and_failures_are_told(folder):
     assert {"all", "2024-01"} <= set(pd.read_csv("backtest/table.csv")["segment"])
     problems = pd.read_csv("backtest/problems.csv")
     assert (problems["kind"] == "failure").sum() == 3
+    assert set(problems["cutoff"]) == {"2024-06-06", "2024-06-20", "2024-07-04"}
+    verdict = Path("backtest/verdict.txt").read_text()
+    assert verdict.count("Failed: regression at 2024-06-") == 2
 
 
 BAD_BACKTESTS = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,19 +19,20 @@ from clvmodels import time
 from clvmodels.data.subscriptions import Subscriptions
 from clvmodels.data.transactions import Day, Split, Transactions
 from clvmodels.draws import check_interval, check_seed, generator, new_seed
-from clvmodels.errors import DataError, DataWarning, counted, examples
+from clvmodels.errors import DataError, DataWarning, counted, examples, recorded
 from clvmodels.evaluation import groups, metrics
 from clvmodels.evaluation.comparison import Comparison, compared
-from clvmodels.evaluation.scored import KNOWN, TARGETS, Scored, accepted, scored
+from clvmodels.evaluation.scored import KNOWN, NEW, TARGETS, Scored, accepted, scored
 from clvmodels.evaluation.tracking import tracked
 from clvmodels.evaluation.windows import Cutoffs, Data, Window, windows
-from clvmodels.models.base import Method, Specification, check_kind
+from clvmodels.models.base import METHODS, Method, Specification, check_kind
 from clvmodels.time import Horizon
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PLOTS = ("tracking", "cumulative", "calibration", "frequency", "pit", "lift", "differences")
+CONTRACT_PLOTS = ("calibration", "tenure", "pit", "lift", "differences")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,8 @@ class Backtest:
             `model`, `cutoff`, `horizon`, `customers` ("known" at the cutoff, or "new": acquired within the horizon,
             from the day that each came), `segment` ("all", or a value of `by`), `target`, `metric`, `value` and `se`,
             its standard error over customers (by the jackknife, where the metric is no average). Metrics:
-            `clvmodels.evaluation.metrics`; before them the totals, and after them those of `relative`.
+            `clvmodels.evaluation.metrics`, and for errors their ratio to those of simple predictions (`rmse_to_zero`);
+            before them the totals, after them the coverage that the model itself gives its intervals.
         """
         rows = []
         for score in self.scores:
@@ -106,24 +107,35 @@ class Backtest:
     def groups(self, by: groups.GroupBy = "decile", customers: str = KNOWN) -> pd.DataFrame:
         """Predicted against actual by decile of the prediction, by frequency or recency before the cutoff, by segment.
 
+        Parameters
+        ----------
+        by : {"decile", "frequency", "recency", "tenure", "segment"}
+            Contracts have `tenure` in place of frequency and recency.
+        customers : {"known", "new"}
+            Of new ones nothing was known before, so that they have deciles only.
+
         Returns
         -------
         DataFrame
             `model`, `cutoff`, `horizon`, `target`, `group`, `customers`; `predicted` and `actual`, means of a customer;
             and, where the model gives intervals, `coverage`, `implied` (what the model itself gives them: of counts it
-            is more than what was asked for) and `width`. Contracts have `tenure` in place of frequency and recency.
+            is more than what was asked for) and `width`.
         """
-        return pd.concat(
-            [groups.grouped(score, by) for score in self.scores if score.customers == customers], ignore_index=True
-        )
+        if customers not in (KNOWN, NEW):
+            raise ValueError(f"customers must be {KNOWN!r} or {NEW!r}; got {customers!r}")
+        chosen = [score for score in self.scores if score.customers == customers]
+        if not chosen:
+            raise ValueError(f"no model predicts {customers!r} customers here")
+        return pd.concat([groups.grouped(score, by) for score in chosen], ignore_index=True)
 
-    def tracking(self, models: Sequence[str] | None = None, cutoff: Day | None = None) -> pd.DataFrame:
+    def tracking(self, models: str | Sequence[str] | None = None, cutoff: Day | None = None) -> pd.DataFrame:
         """Repeat transactions of the customers known at a cutoff, week by week, before and after it.
 
         Parameters
         ----------
-        models : list of str, optional
-            Those that predict transactions and were fitted there, if not given.
+        models : str or list of str, optional
+            Those that predict transactions and were fitted there, if not given. One that cannot predict so many weeks
+            is left out with a warning.
         cutoff : date, optional
             The last, if not given.
 
@@ -136,38 +148,57 @@ class Backtest:
         window = max(next(at for at in self.windows if at[0].split.cutoff == day), key=lambda at: at.split.horizon_days)
         if not isinstance(window.split, Split):
             raise DataError("tracking counts repeat transactions, which contracts do not have")
-        known = [score.model for score in self._known("transactions") if score.cutoff == day]
-        names = list(dict.fromkeys(known)) if models is None else list(models)
-        if unknown := [name for name in names if name not in known]:
-            raise ValueError(
-                f"{examples(map(repr, unknown))} predicts no transactions at {day:%Y-%m-%d}; choose of "
-                f"{', '.join(map(repr, dict.fromkeys(known)))}"
-            )
-        found = {name: tracked(self.fits[name, day], window.split, self.interval, self.seed) for name in names}
+        found, problems = {}, []
+        for name in dict.fromkeys(score.model for score in self._known("transactions", models, day)):
+            try:
+                found[name] = tracked(self.fits[name, day], window.split, self.interval, self.seed)
+            except Exception as problem:  # any model may be given, and one that fails must not end the others
+                problems.append(f"{name} cannot be followed week by week and is left out: {_said(problem)}")
+        if not found:
+            raise DataError("; ".join(problems))
+        for sentence in problems:
+            warnings.warn(sentence, DataWarning, stacklevel=2)
         return pd.concat(found, names=["model"]).reset_index("model").reset_index(drop=True)
 
-    def pit(self, target: str = "transactions") -> dict[str, NDArray[np.float64]]:
-        """Randomised PIT of each model with a distribution, all cutoffs and horizons together."""
+    def pit(
+        self, target: str | None = None, models: str | Sequence[str] | None = None, cutoff: Day | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """Randomised PIT of each model with a distribution, all horizons together, and all cutoffs if none is given.
+
+        Parameters
+        ----------
+        target : {"transactions", "revenue"}, optional
+            The first of them that is there, if not given: whether a contract is retained has a probability, and no
+            distribution that an outcome could have a place in.
+        models, cutoff : optional
+            As in `tracking`.
+        """
+        if target is None:
+            target = next((name for name in TARGETS if name in self._targets() and name != "retained"), "retained")
+        if target == "retained":
+            raise ValueError("a PIT is of transactions or revenue; for 'retained' see plot('calibration')")
         found: dict[str, list[NDArray[np.float64]]] = {}
-        for score in self._known(target):
+        for score in self._known(target, models, None if cutoff is None else self._cutoff(cutoff)):
             if score.has_distribution:
                 rng = generator(self.seed, "pit", f"{score.cutoff:%Y-%m-%d}")
                 frame = score.frame.dropna(subset=["actual", "below"])
                 found.setdefault(score.model, []).append(metrics.pit(frame["below"], frame["upto"], rng))
         return {model: np.concatenate(parts) for model, parts in found.items()}
 
-    def lift(self, target: str | None = None) -> pd.DataFrame:
+    def lift(
+        self, target: str | None = None, models: str | Sequence[str] | None = None, cutoff: Day | None = None
+    ) -> pd.DataFrame:
         """Share of the outcome held by a share of the customers, highest predictions first: one curve per model.
 
-        Of several cutoffs and horizons, the last and the first.
+        Of several cutoffs the last, if none is given; of several horizons the first.
         """
-        target = target or self._target()
         parts = []
-        for score in self._one(target):
+        shown = self._one(target, models, cutoff)
+        for score in shown:
             frame = score.frame.dropna(subset=["actual", "mean"])
             share, held = metrics.lift_curve(frame["actual"], frame["mean"])
             parts.append(pd.DataFrame({"model": score.model, "share_of_customers": share, "share_of_outcome": held}))
-        actual = self._one(target)[0].frame["actual"].dropna()
+        actual = shown[0].frame["actual"].dropna()
         share, held = metrics.lift_curve(actual, actual)
         parts.append(pd.DataFrame({"model": "perfect", "share_of_customers": share, "share_of_outcome": held}))
         return pd.concat(parts, ignore_index=True)
@@ -185,7 +216,10 @@ class Backtest:
             raise ValueError(f"there is no model {name!r}; choose one of {', '.join(map(repr, self.models))}")
         known = [score for score in self.scores if score.customers == KNOWN]
         if not any(score.model == name for score in known):
-            raise DataError(f"{name} was fitted nowhere, so there is nothing to compare with: see failures")
+            failed = self.failures[self.failures["model"] == name]
+            raise DataError(
+                f"{name} was fitted and scored nowhere, so there is nothing to compare with: {_reasons(failed)}"
+            )
         return compared(known, name, self.interval, self.seed, self.models)
 
     def plot(
@@ -193,7 +227,7 @@ class Backtest:
         kind: str = "calibration",
         *,
         target: str | None = None,
-        models: Sequence[str] | None = None,
+        models: str | Sequence[str] | None = None,
         cutoff: Day | None = None,
         baseline: str | None = None,
         ax: Axes | None = None,
@@ -203,52 +237,104 @@ class Backtest:
         Parameters
         ----------
         kind : {"tracking", "cumulative", "calibration", "frequency", "pit", "lift", "differences"}
-            Transactions by week, or their running sum; predicted against actual by decile; by frequency before the
-            cutoff; randomised PIT; lift; differences from the baseline. Of several cutoffs the last is shown, of
-            several horizons the first; of the PIT and the differences all together.
+            Transactions by week, or their running sum, over the longest horizon; predicted against actual by decile; by
+            frequency before the cutoff; randomised PIT; lift; differences from the baseline. Of contracts "tenure" is
+            in place of the frequency, and there are no weeks. Of several cutoffs the last is shown, of several horizons
+            the first; of the PIT all together, if no cutoff is given, and of the differences always.
         target : str, optional
-            Default: "transactions", of contracts "retained".
-        models, cutoff : optional
-            As in `tracking`.
+            Default: the first of "transactions", "retained" and "revenue" that is there; of the PIT the first that is
+            not "retained"; of the differences all.
+        models : str or list of str, optional
+            All, if not given.
+        cutoff : date, optional
         baseline : str, optional
-            As in `compare`.
+            Of the differences: as in `compare`.
+
+        Raises
+        ------
+        ValueError
+            If the kind, or what is asked of it, is not there.
         """
         from clvmodels.plots import evaluation as plots
 
-        check_kind(kind, *PLOTS)
-        target = target or self._target()
+        shop = isinstance(self.windows[0][0].split, Split)
+        check_kind(kind, *(PLOTS if shop else CONTRACT_PLOTS))
+        if baseline is not None and kind != "differences":
+            raise ValueError(f"a plot of kind {kind!r} has no baseline: 'differences' has one")
         given: dict[str, Any] = {"models": self.models, "ax": ax}  # in every picture a model has its own colour
-        if kind == "tracking":
-            return plots.tracking(self.tracking(models, cutoff), interval=self.interval, **given)
-        if kind == "cumulative":
-            return plots.tracking_cumulative(self.tracking(models, cutoff), interval=self.interval, **given)
+        if kind in ("tracking", "cumulative"):
+            if target not in (None, "transactions"):
+                raise ValueError(f"a plot of kind {kind!r} counts transactions; there is none of {target!r}")
+            draw = plots.tracking if kind == "tracking" else plots.tracking_cumulative
+            return draw(self.tracking(models, cutoff), interval=self.interval, **given)
         if kind == "pit":
-            return plots.pit(self.pit(target), **given)
+            return plots.pit(self.pit(target, models, cutoff), **given)
         if kind == "lift":
-            return plots.lift(self.lift(target), **given)
+            return plots.lift(self.lift(target, models, cutoff), **given)
         if kind == "differences":
-            return plots.differences(self.compare(baseline).table, baseline=baseline or self.models[0], **given)
-        by: groups.GroupBy = "decile" if kind == "calibration" else "frequency"
-        frame = pd.concat([groups.grouped(score, by) for score in self._one(target)], ignore_index=True)
-        return plots.calibration(frame, **given) if kind == "calibration" else plots.by_frequency(frame, **given)
-
-    def _target(self) -> str:
-        present = {score.target for score in self.scores}
-        return next(target for target in TARGETS if target in present)
-
-    def _known(self, target: str) -> list[Scored]:
-        found = [score for score in self.scores if score.customers == KNOWN and score.target == target]
-        if not found:
-            raise ValueError(
-                f"there is no {target!r} here; choose one of {examples(sorted({s.target for s in self.scores}))}"
+            if cutoff is not None:
+                raise ValueError("a plot of kind 'differences' is of all cutoffs together: leave cutoff out")
+            return plots.differences(
+                self._differences(target, models, baseline), baseline=baseline or self.models[0], **given
             )
-        return found
+        by: Any = "decile" if kind == "calibration" else kind
+        frame = pd.concat([groups.grouped(score, by) for score in self._one(target, models, cutoff)], ignore_index=True)
+        if kind == "calibration":
+            return plots.calibration(frame, **given)
+        return plots.by_frequency(frame, **given) if shop else plots.by_tenure(frame, **given)
 
-    def _one(self, target: str) -> list[Scored]:
-        """The scores of a target at the last cutoff and the first horizon."""
-        known = self._known(target)
-        last, first = max(score.cutoff for score in known), known[0].horizon
-        return [score for score in known if score.cutoff == last and score.horizon == first]
+    def _differences(
+        self, target: str | None, models: str | Sequence[str] | None, baseline: str | None
+    ) -> pd.DataFrame:
+        """The table of the comparison with a baseline, of one target and some models."""
+        table = self.compare(baseline).table
+        if target is not None:
+            self._known(target)
+            table = table[table["target"] == target]
+        return table[table["model"].isin(self._chosen(models))]
+
+    def _targets(self) -> list[str]:
+        present = {score.target for score in self.scores}
+        return [target for target in TARGETS if target in present]
+
+    def _chosen(self, models: str | Sequence[str] | None) -> list[str]:
+        """Names of models, all if not given."""
+        names = self.models if models is None else [models] if isinstance(models, str) else list(models)
+        if unknown := [name for name in names if name not in self.models]:
+            raise ValueError(f"there is no model {unknown[0]!r}; choose one of {', '.join(map(repr, self.models))}")
+        return names
+
+    def _known(
+        self, target: str, models: str | Sequence[str] | None = None, cutoff: pd.Timestamp | None = None
+    ) -> list[Scored]:
+        """The scores of a target for the customers known; every model that was asked for by name has some."""
+        if target not in self._targets():
+            raise ValueError(f"there is no {target!r} here; choose one of {', '.join(map(repr, self._targets()))}")
+        found = [
+            score
+            for score in self.scores
+            if score.customers == KNOWN and score.target == target and cutoff in (None, score.cutoff)
+        ]
+        names, there = self._chosen(models), list(dict.fromkeys(score.model for score in found))
+        missing = [] if models is None else [name for name in names if name not in there]
+        if missing or not there:
+            whom = examples(map(repr, missing)) if missing else "no model"
+            at = "" if cutoff is None else f" at {cutoff:%Y-%m-%d}"
+            rest = f"; choose one of {', '.join(map(repr, there))}" if there else ""
+            raise ValueError(
+                f"{whom} predicts no {target}{at}{rest}".replace("no model predicts no", "no model predicts")
+            )
+        return [score for score in found if score.model in names]
+
+    def _one(self, target: str | None, models: str | Sequence[str] | None, cutoff: Day | None) -> list[Scored]:
+        """The scores of a target at a cutoff, the last if not given, and the first horizon."""
+        target = target or self._targets()[0]
+        last = max(score.cutoff for score in self._known(target)) if cutoff is None else self._cutoff(cutoff)
+        first = self.windows[0][0].horizon
+        found = [score for score in self._known(target, models, last) if score.horizon == first]
+        if not found:
+            raise ValueError(f"no model was scored {first} after {last:%Y-%m-%d}")
+        return found
 
     def _cutoff(self, cutoff: Day | None) -> pd.Timestamp:
         days = [at[0].split.cutoff for at in self.windows]
@@ -274,6 +360,7 @@ class Backtest:
 
 
 _KEY = ("model", "cutoff", "horizon", "customers", "segment", "target")
+_TO_PROGRAMMERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 
 
 def backtest(
@@ -309,12 +396,12 @@ def backtest(
     horizon : str, number, date, timedelta, or a list of these
         How far to predict. Each must have been observed whole after each cutoff.
     method : {"ml", "map", "laplace"}, optional
-        Of the fits that have one; each model's default if not given.
+        Of the fits that take one; each model's default if not given.
     interval : float
         Coverage of the predictive intervals.
     by : str, optional
         An attribute of the data, or "acquisition month", "acquisition quarter", "acquisition year": the metrics are
-        told for each of its values, too.
+        told for each of its values, too; of customers acquired within the horizon for all together only.
     jobs : int
         How many fits run at once, in threads.
     seed : int, optional
@@ -341,24 +428,25 @@ def backtest(
     if not isinstance(data, (Transactions, Subscriptions)):
         raise DataError(f"backtest needs Transactions or Subscriptions to cut in two, not a {type(data).__name__}")
     check_interval(interval)
+    if method not in (None, *METHODS):
+        raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
     if isinstance(jobs, bool) or not isinstance(jobs, (int, np.integer)) or jobs < 1:
         raise ValueError(f"jobs must be a whole number, 1 or more; got {jobs!r}")
     seed = new_seed() if seed is None else check_seed(seed)
     horizons = [horizon] if isinstance(horizon, str) or not isinstance(horizon, Sequence) else list(horizon)
     if not horizons:
         raise ValueError('horizon must name a length of time at least, such as "39 weeks"')
-    with _listening() as heard:
-        heard.sentences = {}
+    with recorded() as given:
         found = windows(data, cutoffs, horizons, by, unit, until=until, since=since)
-        of_data = list(heard.sentences)
+    of_data = _sentences(given)
     tasks = [(name, model, at) for at in found for name, model in named.items()]
-    with _listening() as heard, _bar(len(tasks), progress) as tick:
+    with recorded(), _bar(len(tasks), progress) as tick:  # the recorders of the threads are within this one
 
         def run(task: tuple[str, Any, list[Window]]) -> _Run:
-            heard.sentences = {}
-            done = _run(*task, method, interval, seed)
+            with recorded() as given:
+                done = _run(*task, method, interval, seed)
             tick()
-            return dataclasses.replace(done, warnings=list(heard.sentences))
+            return dataclasses.replace(done, warnings=_sentences(given))
 
         if jobs == 1:
             runs = [run(task) for task in tasks]
@@ -372,23 +460,23 @@ def backtest(
             DataWarning,
             stacklevel=2,
         )
-    made = {
-        name: pd.DataFrame(
-            [(run.model, run.cutoff, sentence) for run in runs for sentence in getattr(run, name)],
-            columns=["model", "cutoff", name.removesuffix("s").replace("failure", "reason")],
-        )
-        for name in ("failures", "warnings")
-    }
+    failures = pd.DataFrame(
+        [(run.model, run.cutoff, reason) for run in runs for reason in run.failures],
+        columns=["model", "cutoff", "reason"],
+    )
+    warned = pd.DataFrame(
+        [(run.model, run.cutoff, sentence) for run in runs for sentence in run.warnings],
+        columns=["model", "cutoff", "warning"],
+    )
     scores = [score for run in runs for score in run.scores]
     if not scores:
-        reasons = examples(dict.fromkeys(made["failures"]["reason"]), width=200)
-        raise DataError(f"no model could be fitted and scored at any cutoff: {reasons}")
+        raise DataError(f"no model could be fitted and scored at any cutoff: {_reasons(failures)}")
     return Backtest(
         scores=scores,
         windows=found,
         fits={(run.model, run.cutoff): run.fit for run in runs if run.fit is not None},
-        failures=made["failures"],
-        warnings=made["warnings"],
+        failures=failures,
+        warnings=warned,
         models=list(named),
         interval=interval,
         seed=seed,
@@ -416,8 +504,18 @@ def _run(name: str, model: Any, at: list[Window], method: Method | None, interva
         for window in at:
             scores += list(scored(name, fit, window, interval, seed))
     except Exception as problem:  # any model may be given, and one that fails must not end the others
-        failures.append(f"{type(problem).__name__}: {problem}")
+        failures.append(_said(problem))
     return _Run(name, split.cutoff, fit, scores, failures)
+
+
+def _said(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {problem}"
+
+
+def _reasons(failures: pd.DataFrame) -> str:
+    """Who failed and why, each reason once."""
+    told = list(dict.fromkeys(f"{row.model}: {row.reason}" for row in failures.itertuples()))
+    return "; ".join([*told[:3], *(["..."] if len(told) > 3 else [])])
 
 
 def _named(models: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
@@ -427,31 +525,24 @@ def _named(models: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
     else:
         named = {}
         for model in models if isinstance(models, Sequence) else [models]:
-            name = str(model) if isinstance(model, Specification) else type(model).__name__
+            kind = model if isinstance(model, type) else type(model)
+            name = str(model) if isinstance(model, Specification) else kind.__name__
             number = sum(known == name or known.startswith(f"{name} (") for known in named)
             named[f"{name} ({number + 1})" if number else name] = model
     if not named:
         raise ValueError("backtest needs a model at least, such as [SimpleCLV()]")
     for name, model in named.items():
+        if isinstance(model, type):
+            raise ValueError(f"{name} is a class, not a model: write {model.__name__}()")
         if not hasattr(model, "fit"):
             raise ValueError(f"{name} is no model: it has no fit()")
     return named
 
 
-@contextlib.contextmanager
-def _listening() -> Iterator[threading.local]:
-    """Warnings are heard by the thread in which they are given: its `sentences`, each once."""
-    heard = threading.local()
-
-    def hear(message: Warning | str, *_: Any, **__: Any) -> None:
-        heard.sentences[str(message)] = True
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        for passing in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
-            warnings.simplefilter("ignore", passing)
-        warnings.showwarning = hear
-        yield heard
+def _sentences(given: list[Warning]) -> list[str]:
+    """What was warned of, each once; not what other packages tell their programmers."""
+    told = [str(one) for one in given if not isinstance(one, _TO_PROGRAMMERS)]
+    return list(dict.fromkeys(told))
 
 
 @contextlib.contextmanager

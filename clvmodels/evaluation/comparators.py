@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,7 +13,7 @@ from clvmodels.data.durations import Durations
 from clvmodels.data.summary import Summary
 from clvmodels.data.transactions import Split, Transactions
 from clvmodels.draws import check_interval
-from clvmodels.errors import DataError, DataWarning, counted
+from clvmodels.errors import DataError, DataWarning, counted, recorded
 from clvmodels.models.base import Origin, Specification, checked_summary, summary_or_training
 from clvmodels.models.forecast import described
 from clvmodels.time import Horizon, horizon_days, unit_days
@@ -83,9 +82,12 @@ def last_period(model: Specification, data: Summary, days: int) -> tuple[pd.Time
     cut = end - pd.Timedelta(days=days)
     if cut < start:
         return cut, None
-    with warnings.catch_warnings():  # what is odd was told when the summary was made
-        warnings.filterwarnings("ignore", category=DataWarning, module=re.escape(__name__))
-        return cut, source.split(cut, pd.Timedelta(days=days), unit=data.unit)
+    with recorded() as given:
+        split = source.split(cut, pd.Timedelta(days=days), unit=data.unit)
+    for one in given:
+        if not isinstance(one, DataWarning):  # what is odd was told when the summary was made
+            warnings.warn(one, stacklevel=2)
+    return cut, split
 
 
 @dataclass(frozen=True, eq=False)

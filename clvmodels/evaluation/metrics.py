@@ -509,7 +509,7 @@ class Gini(Metric):
             return np.full(weights.shape[:-1], math.nan)[()]
         if np.ptp(predicted) == 0:
             return np.zeros(weights.shape[:-1])[()]
-        with np.errstate(invalid="ignore"):  # all outcomes may be equal under some of the weights
+        with np.errstate(invalid="ignore"):  # a resample of customers who are all alike has no order
             return _with_ranks(actual, predicted, weights) / _with_ranks(actual, actual, weights)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from clvmodels import time
 from clvmodels.data.subscriptions import ContractSplit, Subscriptions
 from clvmodels.data.transactions import Day, Split, Transactions
 from clvmodels.draws import check_interval, summarise
-from clvmodels.errors import DataError, counted
+from clvmodels.errors import DataError, counted, recorded
 from clvmodels.models.base import Model
 from clvmodels.models.forecast import SEGMENT_CELLS, memberships
 from clvmodels.models.survival.contracts import ContractFit
@@ -184,6 +183,8 @@ def check(
 def _split(fit: MonitoredFit, new_data: Transactions | Subscriptions, until: Day | None) -> Split | ContractSplit:
     """The new data, cut where the fit ended; refuses what cannot be held against it."""
     if not isinstance(fit, MonitoredFit):
+        if hasattr(fit, "fit"):
+            raise DataError(f"a {type(fit).__name__} is a model that is not fitted: check what its fit() returns")
         raise DataError(f"a {type(fit).__name__} has no predictive distribution that anything could be held against")
     origin, contracts = fit.origin, isinstance(fit, ContractualCLVFit | ContractFit)
     wanted = Subscriptions if contracts else Transactions
@@ -395,8 +396,7 @@ def _past(fit: MonitoredFit, split: Split | ContractSplit, new_data: Transaction
 
 def _hash(part: Any, data: Any) -> str:
     """The hash that a fit of the data would have; empty where they cannot be fitted any more."""
-    with warnings.catch_warnings(), contextlib.suppress(DataError):
-        warnings.simplefilter("ignore")
+    with recorded(), contextlib.suppress(DataError):
         if isinstance(part.model, Model):
             return part.model.fit_rows(data).hash(data.unit)
         return str(part.model.fit(data, seed=part.seed).data_hash)  # a curve is quickly made

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import threading
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 
 from clvmodels.data.summary import Summary
 from clvmodels.draws import check_interval
-from clvmodels.errors import FitError, counted, examples
+from clvmodels.errors import FitError, counted, examples, recorded
 from clvmodels.evaluation.comparators import checked_shop, finite_days, plain_table
 from clvmodels.models.base import Origin, Specification, summary_or_training
 from clvmodels.time import Horizon, unit_days
@@ -162,13 +160,12 @@ def _quietly() -> Iterator[None]:
     option = "mode.chained_assignment"
     with (
         _ALONE,
-        warnings.catch_warnings(),
+        recorded(),
         np.errstate(all="ignore"),
         contextlib.redirect_stdout(io.StringIO()),
+        pd.option_context(option, pd.get_option(option)),
     ):
-        warnings.filterwarnings("ignore", module=rf"(lifetimes|autograd)\b|{re.escape(__name__)}")
-        with pd.option_context(option, pd.get_option(option)):
-            yield
+        yield
 
 
 def _fitted(fitter: Any, table: pd.DataFrame, *columns: str) -> Any:

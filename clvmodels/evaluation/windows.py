@@ -22,8 +22,11 @@ from clvmodels.time import Horizon
 Data = Transactions | Subscriptions
 Cutoffs = Day | Sequence[Day] | str
 
+_DAY = re.compile(r"\s*\d{4}-\d{2}-\d{2}")
+_EXAMPLE = "'4 every 13 weeks'"
 _ROLLING = re.compile(r"\s*(\d+)\s+every\s+(.+)", re.IGNORECASE)
 ACQUIRED = re.compile(r"acquisition\s+(month|quarter|year)", re.IGNORECASE)
+ACQUISITIONS = "'acquisition month', 'acquisition quarter' or 'acquisition year'"
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,13 +126,20 @@ def _days(
         number, step = int(words[1]), words[2]
         if not 1 <= number <= 1000:
             raise ValueError(f"cutoffs {cutoffs!r}: the number of cutoffs must lie between 1 and 1,000")
+        try:
+            time.horizon_days(step, unit=unit)
+        except ValueError:
+            raise ValueError(f"cutoffs {cutoffs!r}: {step!r} is no length of time; write it like {_EXAMPLE}") from None
         end = data.end if until is None else time.day(until, "until")
         last = min(_before(end, horizon, unit) for horizon in horizons)
         days = [last]
         while len(days) < number:
             days.append(_before(days[-1], step, unit))
         return sorted(days)
-    listed = [cutoffs] if np.isscalar(cutoffs) or not isinstance(cutoffs, Sequence | pd.Index) else list(cutoffs)
+    if isinstance(cutoffs, str) and not _DAY.match(cutoffs):
+        raise ValueError(f"cutoffs must be a date written YYYY-MM-DD, a list of these, or {_EXAMPLE}; got {cutoffs!r}")
+    many = isinstance(cutoffs, Sequence | np.ndarray | pd.Index | pd.Series) and not isinstance(cutoffs, str)
+    listed: list[Any] = list(cutoffs) if many else [cutoffs]  # type: ignore[arg-type]
     if not listed:
         raise ValueError('cutoffs must name a day at least, such as ["2024-06-30"] or "4 every 13 weeks"')
     days = [time.day(cutoff, "cutoffs") for cutoff in listed]
@@ -151,6 +161,10 @@ def _before(end: pd.Timestamp, length: Horizon, unit: str) -> pd.Timestamp:
 def _segments(customers: Customers, by: str | None) -> Segments:
     if by is None:
         return Segments("segment", [], np.empty(0, np.intp))
+    if not isinstance(by, str):
+        raise ValueError(f"by must be the name of one attribute, or such as 'acquisition month'; got {by!r}")
+    if by.lower().startswith("acquisition ") and not ACQUIRED.fullmatch(by) and by not in customers.table.columns:
+        raise ValueError(f"by={by!r} is not understood; write it as {ACQUISITIONS}")
     if (words := ACQUIRED.fullmatch(by)) and by not in customers.table.columns:
         first = "start" if isinstance(customers, Durations) else "first_date"
         period = customers.table[first].dt.to_period({"month": "M", "quarter": "Q", "year": "Y"}[words[1].lower()])

@@ -121,6 +121,23 @@ def by_frequency(frame: pd.DataFrame, *, models: Iterable[str] = (), ax: Axes | 
     models, ax : optional
         As for `tracking`.
     """
+    ax = _by_group(frame, models, ax)
+    ax.set_xlabel("repeat transactions before the cutoff, and customers who made them")
+    ax.set_title("Are the frequent and the rare predicted alike?")
+    return ax
+
+
+def by_tenure(frame: pd.DataFrame, *, models: Iterable[str] = (), ax: Axes | None = None) -> Axes:
+    """Mean outcome of contracts by how old they were at the cutoff, in the fit's unit of time: as `by_frequency`."""
+    ax = _by_group(frame, models, ax)
+    ax.set_xlabel("tenure at the cutoff, and contracts of that age")
+    ax.tick_params(axis="x", labelsize=8)
+    ax.set_title("Are the old and the young predicted alike?")
+    return ax
+
+
+def _by_group(frame: pd.DataFrame, models: Iterable[str], ax: Axes | None) -> Axes:
+    """Groups side by side."""
     target = _the_only(frame, "target")
     ax = axes(ax, size=(8.8, 4))
     means = _over_cutoffs(frame)
@@ -132,9 +149,8 @@ def by_frequency(frame: pd.DataFrame, *, models: Iterable[str] = (), ax: Axes | 
         some = means[means["model"] == model].set_index("group")["predicted"].reindex(groups)
         ax.plot(place, some, **style, markersize=6, label=model)
     ax.set_xticks(place, [f"{group}\n{number:,.0f}" for group, number in data["customers"].items()])
-    ax.set(xlabel="repeat transactions before the cutoff, and customers who made them", ylabel=_UNITS[target])
+    ax.set_ylabel(_UNITS[target])
     ax.yaxis.set_major_formatter("{x:.0%}" if target == "retained" else "{x:,.4g}")
-    ax.set_title("Are the frequent and the rare predicted alike?")
     return _finished(ax)
 
 
@@ -222,6 +238,9 @@ def differences(
     models, ax : optional
         As for `tracking`.
     """
+    frame = frame[frame["model"] != baseline]
+    if frame.empty:
+        raise ValueError(f"there is no other model here to be compared with {baseline!r}")
     keys = ["target", "metric"]
     if "horizon" in frame.columns and len(frame["horizon"].unique()) > 1:
         keys.insert(0, "horizon")

@@ -21,7 +21,7 @@ from scipy import special
 from clvmodels.data.customers import MISSING
 from clvmodels.data.durations import Clock, Durations
 from clvmodels.draws import generator
-from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted, examples
+from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted, examples, recorded
 from clvmodels.models.base import CONFIDENCE, Method, Origin, Rows, Specification
 from clvmodels.models.survival import design
 from clvmodels.models.survival.base import check_endings, survival_data, warn_of_cause
@@ -76,8 +76,7 @@ class Partial:
             frame["(entry)"], more["entry_col"] = entry, "(entry)"
         if stratum is not None:
             frame["(stratum)"], more["strata"] = stratum, "(stratum)"
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with recorded(exceptions.ConvergenceWarning) as given:
             try:
                 fitter = lifelines.CoxPHFitter().fit(
                     frame, duration_col="(time)", event_col="(event)", weights_col="(weight)", **more
@@ -88,11 +87,7 @@ class Partial:
                     f"Cox found no optimum: {first}; leave out covariates that others determine, or that tell exits "
                     "and customers apart without an exception"
                 ) from None
-        problems = [
-            " ".join(str(one.message).split())
-            for one in caught
-            if issubclass(one.category, exceptions.ConvergenceWarning)
-        ]
+        problems = [" ".join(str(one).split()) for one in given if isinstance(one, exceptions.ConvergenceWarning)]
         return cls(
             fitter.params_.to_numpy(float),
             fitter.variance_matrix_.to_numpy(float),
