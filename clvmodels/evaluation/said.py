@@ -19,8 +19,8 @@ from clvmodels.models.forecast import MEAN_OF, RETAINED
 _BLOCK = 'blocks (rows of the table of predict(), {"transactions": array of draws x rows, ...})'
 
 
-def places(model: str, table: Any, customers: pd.Index) -> NDArray[np.intp]:
-    """Which row of a table speaks of each customer.
+def places(model: str, table: Any, customers: pd.Index, whose: str) -> NDArray[np.intp]:
+    """Which row of a table speaks of each of the customers, who are those of `whose`: "data", or "data.active".
 
     Raises
     ------
@@ -38,12 +38,14 @@ def places(model: str, table: Any, customers: pd.Index) -> NDArray[np.intp]:
     if not customers.is_unique:
         whom = examples(customers[customers.duplicated()].unique())
         raise DataError(
-            f"{model} must predict the customers of data.active in their order, because some have several rows: {whom}"
+            f"{model} must predict the customers of {whose} in their order, because some have several rows: {whom}"
         )
     if not table.index.is_unique:
         several = table.index[table.index.duplicated()].unique()
         whom = counted(len(several), "customer")
-        raise DataError(f"{model} must predict each customer once; more than one row for {whom}: {examples(several)}")
+        raise DataError(
+            f"{model} must predict each customer of {whose} once; it has several rows for {whom}: {examples(several)}"
+        )
     place = table.index.get_indexer(customers)
     if (unknown := place < 0).any():
         hint = ""
@@ -131,9 +133,7 @@ def blocks_of(model: str, drawn: Any, customers: pd.Index) -> Iterator[tuple[NDA
         sizes = {len(values) for values in draws.values()}
         first = first or (set(draws), min(sizes))
         if set(draws) != first[0] or sizes != {first[1]}:
-            raise DataError(
-                f"{said} must yield the same outcomes and as many draws in each block, draw s being one world"
-            )
+            raise DataError(f"{said} must yield the same outcomes and as many draws in each block: draw s is one world")
         twice = seen[rows]
         if len(rows) and (twice.any() or (not isinstance(block[0], slice) and np.bincount(rows).max() > 1)):
             some = f" ({examples(customers[rows[twice]])})" if twice.any() else ""
@@ -179,13 +179,9 @@ def _rows(said: str, part: Any, number: int) -> NDArray[np.intp]:
             raise DataError(f"{said} must yield {_BLOCK}; the rows are {part}") from None
     rows = np.asarray(part)
     if rows.ndim != 1 or rows.dtype.kind not in "iu":
-        raise DataError(
-            f"{said} must yield {_BLOCK}; rows are a slice or whole numbers, and these a {type(part).__name__}"
-        )
+        raise DataError(f"{said} must yield {_BLOCK}; rows are a slice or whole numbers, not a {type(part).__name__}")
     if len(rows) and not (rows.min() >= 0 and rows.max() < number):
-        raise DataError(
-            f"{said}: rows must lie between 0 and {number - 1:,}; they go from {rows.min()} to {rows.max()}"
-        )
+        raise DataError(f"{said}: rows must lie between 0 and {number - 1:,}; they are {rows.min()} to {rows.max()}")
     return rows.astype(np.intp)
 
 

@@ -258,9 +258,8 @@ def scored(model: str, fit: Any, window: Window, coverage: float, seed: int) -> 
 
     The fit may be of any class. `predict(data, *, horizon)` gets what it was fitted to and the horizon as a
     ``pd.Timedelta``, and `interval` and `seed` if it takes them; it gives a DataFrame, indexed by the customers' ids,
-    with `expected_transactions`, `expected_revenue` or `p_retained`. Rows may be in any order, and there may be more;
-    of contracts those of ``data.active`` are read, and where an id occurs twice there, the rows are to be these, in
-    their order.
+    with `expected_transactions`, `expected_revenue` or `p_retained`. Rows may be in any order, and there may be more.
+    Of contracts those of ``data.active`` are asked for.
 
     `outcome_draws(data, *, horizon)`, if the fit has it, and with `seed` if it takes one, gives blocks: which rows of
     that table, as a slice or their positions, and draws by outcome, (S, B), a column for each of these rows. S is the
@@ -277,7 +276,8 @@ def scored(model: str, fit: Any, window: Window, coverage: float, seed: int) -> 
     # The draws tell the intervals, too: they need not be asked for.
     asked = accepted(fit.predict, interval=None if drawn else coverage, seed=seed)
     table = fit.predict(split.calibration, horizon=window.length, **asked)
-    place = places(model, table, split.holdout.index)
+    whose = "data.active" if isinstance(split.calibration, Durations) else "data"
+    place = places(model, table, split.holdout.index, whose)
     frames = _joined(model, table.iloc[place], window)
     index, members = members_of(window.segments, len(place))
     sums: dict[str, NDArray] = {}
@@ -469,7 +469,7 @@ def _new_customers(model: str, fit: Any, window: Window, coverage: float) -> Ite
     if len(lengths) > most:
         lengths = np.unique(np.linspace(lengths[0], lengths[-1], most).round().astype(int))
     table = pd.concat([fit.new_customer(horizon=pd.Timedelta(days=int(days))).iloc[:1] for days in lengths])
-    table.index = pd.Index([f"one who came {days} days before the end" for days in lengths])
+    table.index = pd.Index([f"new {days} days before the end" for days in lengths])
     for name in ["retained"] if contracts else ["transactions", "revenue"]:
         if name not in fresh.columns or MEAN_OF[name] not in table.columns:
             continue
