@@ -233,7 +233,7 @@ def _simultaneous(
         error = resampled.std(axis=0)
     free = np.isfinite(difference) & np.isfinite(error) & (error > 0)
     if free.any():
-        away = np.abs(resampled - difference)[:, free] / error[free]
+        away = np.abs(resampled[:, free] - difference[free]) / error[free]
         reach = float(np.quantile(away.max(axis=1), interval)) * error[free]
         lower[free], upper[free] = difference[free] - reach, difference[free] + reach
     return lower, upper
