@@ -19,7 +19,7 @@ def text():
 
 def test_the_examples_print_what_is_shown(text, tmp_path):
     examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 5
+    assert len(examples) == 6
     for code, shown in examples:
         command = [sys.executable, "-c", code]
         printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout  # noqa: S603

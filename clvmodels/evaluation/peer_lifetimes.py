@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from clvmodels.data.summary import Summary
 from clvmodels.draws import check_interval
-from clvmodels.errors import FitError, counted, examples, recorded
+from clvmodels.errors import ConvergenceWarning, FitError, counted, examples, recorded
 from clvmodels.evaluation.comparators import checked_shop, finite_days, plain_table
 from clvmodels.models.base import Origin, Specification, summary_or_training
 from clvmodels.time import Horizon, unit_days
@@ -125,14 +126,19 @@ class LifetimesCLV(Specification):
         self.penalizer = penalizer
 
     def fit(self, data: Summary) -> LifetimesCLVFit:
-        """Let lifetimes fit both models.
+        """Let lifetimes fit both models; where its Gamma-Gamma finds no fit, transactions are predicted alone.
 
         Raises
         ------
         DataError
             If the data are not a summary.
         FitError
-            If lifetimes does not converge, or nobody has a repeat transaction with a value.
+            If its BG/NBD does not converge, or nobody has a repeat transaction with a value.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If its Gamma-Gamma does not converge.
         """
         data = checked_shop(data, str(self))
         table = data.table
@@ -145,9 +151,14 @@ class LifetimesCLV(Specification):
             from lifetimes import BetaGeoFitter, GammaGammaFitter
 
             transactions = _fitted(BetaGeoFitter(self.penalizer), table, "frequency", "recency", "T")
-            spend = None
+            spend, problem = None, None
             if paid is not None:
-                spend = _fitted(GammaGammaFitter(self.penalizer), paid, "frequency", "monetary_value")
+                try:
+                    spend = _fitted(GammaGammaFitter(self.penalizer), paid, "frequency", "monetary_value")
+                except FitError as error:
+                    problem = error
+        if problem is not None:
+            warnings.warn(f"{problem}; only transactions are predicted", ConvergenceWarning, stacklevel=2)
         return LifetimesCLVFit(self, Origin.of(data), transactions, spend, data)
 
     def __repr__(self) -> str:

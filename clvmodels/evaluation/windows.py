@@ -89,13 +89,17 @@ def windows(
     found = []
     for day in days:
         splits = [data.split(day, horizon, unit=unit, **contracts) for horizon in horizons]
+        lengths = [split.horizon_days for split in splits]
+        if len(set(lengths)) < len(lengths):
+            named = examples((_written(horizon, unit) for horizon in horizons), limit=10)
+            raise ValueError(f"two horizons are of one length: {named}; name each once")
         # One calibration for all horizons, so that a model is fitted once.
         calibration = splits[0].calibration
         customers = calibration.active if isinstance(calibration, Durations) else calibration
         segments = _segments(customers, by)
         alike: list[Any] = [dataclasses.replace(split, calibration=calibration) for split in splits]  # type: ignore[arg-type]
         found.append(
-            [Window(split, _written(horizon), segments) for split, horizon in zip(alike, horizons, strict=True)]
+            [Window(split, _written(horizon, unit), segments) for split, horizon in zip(alike, horizons, strict=True)]
         )
     return found
 
@@ -114,8 +118,11 @@ def apart(cutoffs: Sequence[pd.Timestamp], ends: Sequence[pd.Timestamp]) -> int:
     return count
 
 
-def _written(horizon: Horizon) -> str:
-    return f"{horizon.days} days" if isinstance(horizon, pd.Timedelta) else str(horizon)
+def _written(horizon: Horizon, unit: str) -> str:
+    """A horizon as it is shown."""
+    if isinstance(horizon, pd.Timedelta):
+        return f"{horizon.days} days"
+    return f"{horizon:g} {unit}s" if isinstance(horizon, (int, float, np.number)) else str(horizon)
 
 
 def _days(

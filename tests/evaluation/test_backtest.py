@@ -173,6 +173,10 @@ def test_windows_that_do_not_overlap_are_counted():
         ({"cutoffs": []}, "cutoffs must name a day at least"),
         ({"cutoffs": [CUTOFF, CUTOFF]}, "cutoffs are named twice: 1997-09-30"),
         ({"cutoffs": "0 every week"}, "number of cutoffs must lie between 1 and 1,000"),
+        (
+            {"horizon": ["1 week", 7.0, "7 days"]},
+            "two horizons are of one length: 1 week, 7 weeks, 7 days; name each once",
+        ),
         ({"horizon": []}, "horizon must name a length of time at least"),
         ({"interval": 90}, "interval must lie strictly between 0 and 1"),
         ({"jobs": 0}, "jobs must be a whole number, 1 or more"),

@@ -117,3 +117,22 @@ assert option() == before
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)  # noqa: S603
     assert run.returncode == 0, run.stderr
     assert not run.stdout
+
+
+def test_without_a_fit_of_spend_transactions_are_predicted_alone(cdnow, fit, monkeypatch):
+    from lifetimes import GammaGammaFitter
+    from lifetimes.utils import ConvergenceError
+
+    def fails(*_):
+        raise ConvergenceError("did not converge")
+
+    monkeypatch.setattr(GammaGammaFitter, "fit", fails)
+    with pytest.warns(
+        clv.ConvergenceWarning, match="GammaGammaFitter gives no fit: did not converge; only transactions"
+    ):
+        alone = clv.LifetimesCLV().fit(cdnow)
+    table = alone.predict(horizon="39 weeks")
+    assert "expected_revenue" not in table.columns
+    pd.testing.assert_series_equal(
+        table["expected_transactions"], fit.predict(horizon="39 weeks")["expected_transactions"]
+    )
