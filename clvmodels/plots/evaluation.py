@@ -129,7 +129,7 @@ def by_frequency(frame: pd.DataFrame, *, models: Iterable[str] = (), ax: Axes | 
 
 def by_tenure(frame: pd.DataFrame, *, models: Iterable[str] = (), ax: Axes | None = None) -> Axes:
     """Mean outcome of contracts by how old they were at the cutoff, in the fit's unit of time: as `by_frequency`."""
-    ax = _by_group(frame, models, ax)
+    ax = _by_group(frame.assign(group=frame["group"].str.replace(" to ", "–")), models, ax)
     ax.set_xlabel("tenure at the cutoff, and contracts of that age")
     ax.tick_params(axis="x", labelsize=8)
     ax.set_title("Are the old and the young predicted alike?")

@@ -181,6 +181,12 @@ def test_windows_that_do_not_overlap_are_counted():
         ({"interval": 90}, "interval must lie strictly between 0 and 1"),
         ({"jobs": 0}, "jobs must be a whole number, 1 or more"),
         ({"by": "channel"}, "has no attribute 'channel'"),
+        ({"by": ["acquisition month"]}, "by must be the name of one attribute"),
+        ({"by": "acquisition week"}, "'acquisition month', 'acquisition quarter' or 'acquisition year'"),
+        ({"cutoffs": "4 evry 13 weeks"}, "or '4 every 13 weeks'; got '4 evry 13 weeks'"),
+        ({"cutoffs": "4 every 13 weks"}, "'13 weks' is no length of time; write it like '4 every 13 weeks'"),
+        ({"method": "mle"}, "method must be one of 'ml', 'map', 'laplace'; got 'mle'"),
+        ({"models": [clv.SimpleCLV]}, r"SimpleCLV is a class, not a model: write SimpleCLV\(\)"),
         ({"models": []}, "backtest needs a model at least"),
         ({"models": ["BGNBD"]}, "str is no model: it has no fit"),
         ({"data": datasets.cdnow_sample()}, "backtest needs Transactions or Subscriptions"),
@@ -191,6 +197,86 @@ def test_what_is_asked_wrongly_is_said_in_a_sentence(options, sentence):
     asked = {"models": [clv.PredictZero()], "data": log, "cutoffs": CUTOFF, "horizon": HORIZON}
     with pytest.raises(ValueError, match=sentence):
         clv.backtest(**(asked | options))
+
+
+@pytest.mark.parametrize("kind", [np.array, pd.Series, pd.Index, pd.DatetimeIndex, tuple])
+def test_cutoffs_may_be_any_list_of_days(kind):
+    log = log_of(datasets.cdnow_sample())
+    found = windows(log, kind(["1997-06-30", "1997-09-30"]), ["13 weeks"], None, None)
+    assert [at[0].split.cutoff for at in found] == [pd.Timestamp("1997-06-30"), pd.Timestamp(CUTOFF)]
+
+
+# Pictures and groups
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"kind": "pie"}, "no plot of kind 'pie'"),
+        ({"kind": "tenure"}, "no plot of kind 'tenure'"),
+        ({"kind": "calibration", "models": ["XX"]}, "there is no model 'XX'; choose one of 'SimpleCLV'"),
+        ({"kind": "calibration", "cutoff": "1980-01-01"}, "there is no cutoff 1980-01-01; choose one of 1997-09-30"),
+        ({"kind": "calibration", "baseline": "SimpleCLV"}, "kind 'calibration' has no baseline"),
+        ({"kind": "calibration", "target": "retained"}, "no 'retained' here; choose one of 'transactions', 'revenue'"),
+        ({"kind": "lift", "models": "ParetoNBD", "target": "revenue"}, "'ParetoNBD' predicts no revenue at 1997-09-30"),
+        ({"kind": "pit", "cutoff": "1998-01-01"}, "there is no cutoff 1998-01-01"),
+        ({"kind": "pit", "models": "SimpleCLV"}, "no model with a predictive distribution"),
+        ({"kind": "tracking", "target": "revenue"}, "counts transactions; there is none of 'revenue'"),
+        ({"kind": "cumulative", "baseline": "SimpleCLV"}, "kind 'cumulative' has no baseline"),
+        ({"kind": "differences", "cutoff": CUTOFF}, "of all cutoffs together"),
+        ({"kind": "differences", "models": "SimpleCLV"}, "no other model here to be compared with 'SimpleCLV'"),
+    ],
+)
+def test_what_a_picture_does_not_have_is_refused(cdnow, asked, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        cdnow.plot(**asked)
+
+
+@pytest.mark.parametrize("kind", ["tracking", "cumulative", "calibration", "frequency", "pit", "lift", "differences"])
+def test_a_picture_shows_the_models_that_were_asked_for(cdnow, kind):
+    from matplotlib import pyplot
+
+    ax = cdnow.plot(kind, models=["ParetoNBD"])
+    shown = {text.get_text() for text in ax.get_legend().get_texts()} & set(cdnow.models)
+    assert shown == {"ParetoNBD"}
+    pyplot.close(ax.figure)
+
+
+def test_a_picture_shows_the_cutoff_and_the_target_that_were_asked_for():
+    from matplotlib import pyplot
+
+    log = log_of(datasets.cdnow_sample())
+    result = clv.backtest([clv.RepeatLastPeriod(), shop()], log, ["1997-06-30", CUTOFF], "13 weeks", seed=1)
+    actual = {}
+    for cutoff in ("1997-06-30", CUTOFF, None):
+        ax = result.plot("calibration", target="revenue", models="BGNBD + GammaGamma", cutoff=cutoff)
+        line = next(line for line in ax.lines if line.get_label() == "BGNBD + GammaGamma")
+        actual[cutoff] = sorted(line.get_ydata())
+        groups = result.groups("decile").query("target == 'revenue' and model == 'BGNBD + GammaGamma'")
+        of_cutoff = groups[groups["cutoff"] == pd.Timestamp(cutoff or CUTOFF)]
+        np.testing.assert_allclose(actual[cutoff], sorted(of_cutoff["actual"]))
+        pyplot.close(ax.figure)
+    assert actual[None] == actual[CUTOFF] != actual["1997-06-30"]
+    both, one = result.pit("revenue"), result.pit("revenue", cutoff="1997-06-30")
+    size = len(one["BGNBD + GammaGamma"])
+    np.testing.assert_array_equal(one["BGNBD + GammaGamma"], both["BGNBD + GammaGamma"][:size])
+    assert len(both["BGNBD + GammaGamma"]) > size
+    some = result.plot("differences", target="revenue")
+    assert all(label.get_text().startswith("revenue") for label in some.get_yticklabels())
+    pyplot.close(some.figure)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (("decile", "new"), "no model predicts 'new' customers here"),
+        (("decile", "xx"), "customers must be 'known' or 'new'; got 'xx'"),
+        (("tenure",), "choose one of 'decile', 'segment', 'frequency', 'recency'"),
+    ],
+)
+def test_groups_that_are_not_there_are_refused(cdnow, asked, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        cdnow.groups(*asked)
 
 
 # What any model may do
@@ -271,7 +357,9 @@ def test_a_model_that_fails_at_a_cutoff_is_told_and_stops_nobody():
     assert ("Broken", pd.Timestamp("1997-06-30")) in result.fits
     assert "3 failures: SomeOnly at 1997-06-30, Broken at 1997-09-30" in repr(result)
     assert set(result.predictions["model"]) == {"Broken", "PredictZero"}
-    with pytest.raises(clv.DataError, match=r"no model could be fitted and scored at any cutoff: .*no convergence"):
+    with pytest.raises(clv.DataError, match="there is nothing to compare with: SomeOnly: DataError: SomeOnly does not"):
+        result.compare("SomeOnly")
+    with pytest.raises(clv.DataError, match=r"at any cutoff: Broken: RuntimeError: no convergence$"):
         clv.backtest([Broken()], log_of(datasets.cdnow_sample()), CUTOFF, "13 weeks")
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import quietly
 
 import clvmodels as clv
 from clvmodels.evaluation import metrics
@@ -77,6 +78,35 @@ def test_survival_is_calibrated_by_tenure(result):
     error = np.sqrt(rows["predicted"] * (1 - rows["predicted"]) / rows["customers"])
     assert ((rows["actual"] - rows["predicted"]).abs() < 4 * error).all()
     assert rows["predicted"].is_monotonic_increasing
+
+
+def test_pictures_of_contracts(result):
+    from matplotlib import pyplot
+
+    with pytest.raises(ValueError, match="no plot of kind 'frequency'; choose 'calibration' or 'tenure' or"):
+        result.plot("frequency")
+    ax = result.plot("tenure", models=["SBG"])
+    rows = result.groups("tenure").query("model == 'SBG' and target == 'retained'")
+    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], rows["actual"])
+    assert ax.get_xlabel().startswith("tenure at the cutoff")
+    pyplot.close(ax.figure)
+    pyplot.close(result.plot("pit").figure)
+    assert result.pit().keys() == result.pit("revenue").keys() == {"SBG"}  # BdW has no price, and so no revenue
+    with pytest.raises(ValueError, match="a PIT is of transactions or revenue"):
+        result.plot("pit", target="retained")
+
+
+def test_threads_change_no_warning():
+    log = contracts(records(number=150))
+    models = [clv.ContractualCLV(clv.Cox(["plan"])), clv.Weibull(), clv.Exponential(), clv.Cox(["plan"])]
+    found = [
+        quietly(clv.backtest, models, log, "4 every 2 months", "6 months", seed=1, jobs=jobs, until=UNTIL)
+        for jobs in (1, 2, 4)
+    ]
+    assert found[0].warnings["warning"].str.contains("the longest that Cox speaks of").sum() == 8
+    for result in found[1:]:
+        pd.testing.assert_frame_equal(result.warnings, found[0].warnings)
+        pd.testing.assert_frame_equal(result.table, found[0].table)
 
 
 def test_contracts_begun_within_the_horizon_are_apart(result):

@@ -242,6 +242,7 @@ def test_what_cannot_be_checked_is_refused_in_a_sentence(fit, log, lines, contra
     few = BGNBD().fit(summary, seed=1, draws=100)
     no_value = clv.Transactions(lines, customer="customer_id", date="date")
     refused = [
+        (clv.BGNBD(), log, {}, "a BGNBD is a model that is not fitted: check what its fit"),
         (clv.SimpleCLV().fit(summary), log, {}, "a SimpleCLVFit has no predictive distribution"),
         (fit, contracts, {}, "the fit needs newer Transactions(...) to be checked; got a Subscriptions"),
         (fit, summary, {}, "got a Summary"),

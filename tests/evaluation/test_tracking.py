@@ -83,6 +83,32 @@ def test_a_model_without_a_process_is_tracked_after_the_cutoff_only(result):
     assert "lower" not in found
 
 
+class Quarters:
+    """A model that knows no horizon shorter than a quarter."""
+
+    def fit(self, data):
+        self.data = data
+        return self
+
+    def predict(self, data, *, horizon):
+        if horizon < pd.Timedelta(weeks=13):
+            raise ValueError("quarters only")
+        return pd.DataFrame({"expected_transactions": 1.0}, index=data.table.index)
+
+
+def test_a_model_that_cannot_be_tracked_is_left_out_with_a_word():
+    log = clv.Transactions(datasets.cdnow_sample(), customer="customer_id", date="date", value="amount")
+    result = clv.backtest([Quarters(), clv.SimpleCLV()], log, CUTOFF, "13 weeks", seed=1)
+    with pytest.warns(clv.DataWarning, match="Quarters cannot be followed week by week and is left out: ValueError: q"):
+        found = result.tracking()
+    assert set(found["model"]) == {"SimpleCLV"}
+    assert found.equals(result.tracking("SimpleCLV"))
+    with pytest.raises(clv.DataError, match="quarters only"):
+        result.tracking("Quarters")
+    with pytest.raises(ValueError, match="no model 'S'; choose one of 'Quarters', 'SimpleCLV'"):
+        result.tracking(["S"])
+
+
 def test_the_unit_changes_no_week(result):
     split = result.windows[0][0].split
     log = clv.Transactions(datasets.cdnow_sample(), customer="customer_id", date="date", value="amount")
