@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from clvmodels.errors import DataWarning as DataWarning
     from clvmodels.errors import FitError as FitError
     from clvmodels.errors import StaleDataError as StaleDataError
-    from clvmodels.evaluation.backtest import Backtest as Backtest
     from clvmodels.evaluation.backtest import backtest as backtest
     from clvmodels.evaluation.comparators import OwnRate as OwnRate
     from clvmodels.evaluation.comparators import PredictZero as PredictZero
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from clvmodels.evaluation.monitoring import check as check
     from clvmodels.evaluation.peer_lifetimes import LifetimesCLV as LifetimesCLV
     from clvmodels.evaluation.regression import RegressionCLV as RegressionCLV
+    from clvmodels.evaluation.result import Backtest as Backtest
     from clvmodels.models.spend.gamma_gamma import GammaGamma as GammaGamma
     from clvmodels.models.survival.bdw import BdW as BdW
     from clvmodels.models.survival.cox import Cox as Cox
@@ -96,7 +96,7 @@ _HOME = {
     "DataWarning": "clvmodels.errors",
     "FitError": "clvmodels.errors",
     "StaleDataError": "clvmodels.errors",
-    "Backtest": "clvmodels.evaluation.backtest",
+    "Backtest": "clvmodels.evaluation.result",
     "backtest": "clvmodels.evaluation.backtest",
     "load": "clvmodels.persistence",
     "save": "clvmodels.persistence",

@@ -20,7 +20,6 @@ from clvmodels.data.choice import Where
 from clvmodels.data.transactions import BadRows, Day, Refunds, Transactions
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, StaleDataError, counted
-from clvmodels.evaluation.backtest import Backtest
 from clvmodels.evaluation.backtest import backtest as backtest_models
 from clvmodels.evaluation.comparators import OwnRate, PredictZero, RepeatLastPeriod
 from clvmodels.evaluation.comparison import Comparison
@@ -29,6 +28,7 @@ from clvmodels.evaluation.monitoring import Check
 from clvmodels.evaluation.monitoring import check as check_fit
 from clvmodels.evaluation.peer_lifetimes import LifetimesCLV
 from clvmodels.evaluation.regression import RegressionCLV
+from clvmodels.evaluation.result import Backtest
 from clvmodels.evaluation.windows import ACQUIRED
 from clvmodels.export import checked_path, export
 from clvmodels.files import check_targets, written_whole

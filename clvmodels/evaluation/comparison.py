@@ -231,7 +231,9 @@ def _simultaneous(
     resampled = np.concatenate(parts)
     with np.errstate(invalid="ignore"):
         error = resampled.std(axis=0)
-    free = np.isfinite(difference) & np.isfinite(error) & (error > 0)
+    known = np.isfinite(difference)
+    lower[known & np.isnan(error)], upper[known & np.isnan(error)] = -np.inf, np.inf  # some resamples do not tell it
+    free = known & np.isfinite(error) & (error > 0)
     if free.any():
         away = np.abs(resampled[:, free] - difference[free]) / error[free]
         reach = float(np.quantile(away.max(axis=1), interval)) * error[free]

@@ -152,11 +152,6 @@ class Scored:
             ]
         return pd.DataFrame(rows, columns=["segment", "metric", "value", "se"])
 
-    def rows(self, segment: str | None) -> Iterator[dict[str, Any]]:
-        """The rows of the tidy table: metric, value, standard error."""
-        some = self.metrics[self.metrics["segment"] == (ALL if segment is None else segment)]
-        yield from some[["metric", "value", "se"]].to_dict("records")  # type: ignore[misc]
-
     def _rows(self, segment: str | None, told: set[str]) -> Iterator[dict[str, Any]]:
         """The metrics of a segment; `told` are those of which it was said that they are left out."""
         chosen = np.ones(len(self.frame), bool) if segment is None else (self.frame["segment"] == segment).to_numpy()

@@ -187,3 +187,13 @@ def test_contracts_that_were_lost_sight_of_do_not_reward_a_pessimist():
     assert verdict["brier"] == verdict["log_loss"] == "worse"
     assert found.level.set_index("model").loc["truth", "bias"] == pytest.approx(0, abs=0.04)
     assert "of 4,000 customers of 2024-01-01 did is not known" in found.verdict
+
+
+def test_two_customers_tell_nothing():
+    y = np.array([0.0, 3.0])
+    found = compared(
+        [*scores_of("a", y, np.array([2.0, 1.0])), *scores_of("b", y, np.array([1.0, 2.0]))], "a", 0.9, seed=1
+    )
+    gini = found.table.set_index("metric").loc["gini"]
+    assert gini["difference"] == 2
+    assert gini["verdict"] == SAME  # half of the resamples hold one customer twice, and no order
