@@ -17,7 +17,7 @@ from clvmodels.data.subscriptions import Subscriptions
 from clvmodels.data.transactions import Day, Transactions
 from clvmodels.draws import check_interval, check_seed, new_seed
 from clvmodels.errors import DataError, DataWarning, recorded
-from clvmodels.evaluation.result import Backtest, reasons, sentence
+from clvmodels.evaluation.result import Backtest, reasons, with_kind
 from clvmodels.evaluation.scored import Scored, accepted, scored
 from clvmodels.evaluation.windows import Cutoffs, Data, Window, windows
 from clvmodels.models.base import METHODS, Method, Specification
@@ -167,7 +167,7 @@ def _run(name: str, model: Any, at: list[Window], method: Method | None, interva
         for window in at:
             scores += list(scored(name, fit, window, interval, seed))
     except Exception as problem:  # any model may be given, and one that fails must not end the others
-        failures.append(sentence(problem))
+        failures.append(with_kind(problem))
     return _Run(name, split.cutoff, fit, scores, failures)
 
 

@@ -138,7 +138,7 @@ class Backtest:
             try:
                 found[name] = tracked(self.fits[name, day], window.split, self.interval, self.seed)
             except Exception as problem:  # any model may be given, and one that fails must not end the others
-                problems.append(f"{name} cannot be followed week by week and is left out: {sentence(problem)}")
+                problems.append(f"{name} cannot be followed week by week and is left out: {with_kind(problem)}")
         if not found:
             raise DataError("; ".join(problems))
         for sentence in problems:
@@ -342,7 +342,7 @@ class Backtest:
         return "\n".join(lines)
 
 
-def sentence(problem: Exception) -> str:
+def with_kind(problem: Exception) -> str:
     """What went wrong, with its kind."""
     return f"{type(problem).__name__}: {problem}"
 
