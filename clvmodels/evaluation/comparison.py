@@ -122,9 +122,10 @@ def compared(
             levels.append({**key, "model": model, **_level(list(at.values()), interval)})
             pairs = [(at[cutoff], base[cutoff]) for cutoff in at if cutoff in base]
             pairs = [pair for pair in pairs if _both_known(*pair).any()]
+            places = [ids.get_indexer(one.frame.index.astype(str)) for one, _ in pairs]
             for metric in _DECIDING[target] if pairs else ():
                 try:
-                    statistic = _statistic(metric, pairs, ids)
+                    statistic = _statistic(metric, pairs, places, len(ids))
                 except DataError as problem:
                     notes.append(f"{target}, {horizon} ahead, {model}: {problem}; left out.")
                     continue
@@ -154,9 +155,10 @@ _COLUMNS = ("metric", "value", "baseline_value", "difference", "lower", "upper",
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
-def _statistic(metric: Metric, pairs: list[tuple[Scored, Scored]], ids: pd.Index) -> Statistic | None:
-    """A metric of two models at the cutoffs at which both predicted, if both have it."""
-    places = [ids.get_indexer(one.frame.index.astype(str)) for one, _ in pairs]
+def _statistic(
+    metric: Metric, pairs: list[tuple[Scored, Scored]], places: list[NDArray], customers: int
+) -> Statistic | None:
+    """A metric of two models at the cutoffs at which both predicted, if both have it; `places` are the customers'."""
     if isinstance(metric, Gini):
         return _ranked(metric, pairs, places)
     scores = [(one.scores(metric), other.scores(metric)) for one, other in pairs]
@@ -167,7 +169,7 @@ def _statistic(metric: Metric, pairs: list[tuple[Scored, Scored]], ids: pd.Index
     weight = np.concatenate([_weights(one) for one, _ in pairs])[known]
     place = np.concatenate(places)[known]
     columns = [weight * both[0, known], weight * both[1, known], weight]
-    sums = np.stack([np.bincount(place, column, len(ids)) for column in columns], axis=1)
+    sums = np.stack([np.bincount(place, column, customers) for column in columns], axis=1)
 
     def averaged(resample: NDArray[np.float64]) -> NDArray[np.float64]:
         with np.errstate(invalid="ignore"):  # an infinite score of a customer who is not drawn

@@ -6,7 +6,6 @@ with draws x customers.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import math
@@ -22,10 +21,8 @@ from scipy import interpolate, sparse
 
 from clvmodels.data.customers import ALL
 from clvmodels.data.durations import Durations
-from clvmodels.data.summary import Summary
 from clvmodels.draws import generator, summarise
 from clvmodels.errors import DataError, DataWarning, FitError, counted, examples
-from clvmodels.evaluation.comparators import RepeatLastPeriod
 from clvmodels.evaluation.metrics import (
     CRPS,
     METRICS,
@@ -321,7 +318,7 @@ def _joined(model: str, table: pd.DataFrame, window: Window) -> dict[str, pd.Dat
     targets = [name for name in TARGETS if name in holdout.columns and MEAN_OF[name] in table.columns]
     if not targets:
         raise DataError(f"{model} predicts nothing of what happened: {examples(MEAN_OF[name] for name in TARGETS)}")
-    known, past = _known(window), _past(window)
+    known = _known(window)
     labels = np.array(segments.labels, object)
     known["segment"] = labels[segments.codes] if len(labels) else ALL
     found = {}
@@ -341,8 +338,8 @@ def _joined(model: str, table: pd.DataFrame, window: Window) -> dict[str, pd.Dat
                 frame["median"] = numbers(model, table, median)
         if name == "transactions" and "p_purchase" in table.columns:
             frame["probability"] = numbers(model, table, "p_purchase", 0, 1)
-        if name in past:
-            frame["past"] = past[name]
+        if window.past is not None and MEAN_OF[name] in window.past.columns:
+            frame["past"] = window.past[MEAN_OF[name]].to_numpy()
         found[name] = frame
     return found
 
@@ -359,16 +356,6 @@ def accepted(function: Any, **options: Any) -> dict[str, Any]:
     """Those of the options that are not None and that the function takes."""
     takes = inspect.signature(function).parameters
     return {name: value for name, value in options.items() if value is not None and name in takes}
-
-
-def _past(window: Window) -> dict[str, NDArray]:
-    """What would happen again if the last period were repeated, by target; nothing, if the log is too short."""
-    if not isinstance(window.customers, Summary):
-        return {}
-    with contextlib.suppress(DataError):
-        repeated = RepeatLastPeriod().fit(window.customers).predict(horizon=window.length)
-        return {name: repeated[MEAN_OF[name]].to_numpy() for name in TARGETS if MEAN_OF[name] in repeated.columns}
-    return {}
 
 
 def _known(window: Window) -> pd.DataFrame:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +17,10 @@ from clvmodels import time
 from clvmodels.data.customers import ALL, Customers, Segments
 from clvmodels.data.durations import Durations
 from clvmodels.data.subscriptions import ContractSplit, Subscriptions
+from clvmodels.data.summary import Summary
 from clvmodels.data.transactions import Day, Split, Transactions
 from clvmodels.errors import DataError, examples
+from clvmodels.evaluation.comparators import RepeatLastPeriod
 from clvmodels.time import Horizon
 
 Data = Transactions | Subscriptions
@@ -46,11 +50,23 @@ class Window:
     horizon: str
     segments: Segments
 
-    @property
+    @functools.cached_property
     def customers(self) -> Customers:
         """Whom the models predict: those known at the cutoff; of contracts the active ones."""
         calibration = self.split.calibration
         return calibration.active if isinstance(calibration, Durations) else calibration
+
+    @functools.cached_property
+    def past(self) -> pd.DataFrame | None:
+        """What would happen if the last period were repeated, as `RepeatLastPeriod` says; None if the log is too short.
+
+        All models are measured against it, and it costs a look at the log.
+        """
+        if not isinstance(self.customers, Summary):
+            return None
+        with contextlib.suppress(DataError):
+            return RepeatLastPeriod().fit(self.customers).predict(horizon=self.length)
+        return None
 
     @property
     def length(self) -> pd.Timedelta:
