@@ -48,11 +48,12 @@ TRUTH = {
 }
 FORMULAS = {
     TransactionModel: [
-        "log_likelihood", "p_alive", "p_purchase_alive", "expected_transactions_alive", "simulate",
-        "simulate_future_alive",
+        "log_likelihood", "p_alive", "p_purchase_alive", "pmf_alive", "survival_alive", "expected_transactions_alive",
+        "simulate", "simulate_future_alive", "latent",
     ],
     SpendModel: [
-        "log_likelihood", "expected_spend_new", "conditional_expected_spend", "simulate", "simulate_future",
+        "log_likelihood", "expected_spend_new", "conditional_expected_spend", "simulate", "simulate_latent",
+        "simulate_future",
     ],
     SurvivalModel: ["log_survival"],
 }  # fmt: skip
@@ -128,6 +129,8 @@ def test_draws_broadcast_and_equal_a_loop(model):
             model.p_alive,
             lambda *rows, **params: model.p_purchase(39.0, *rows, **params),
             lambda *rows, **params: model.conditional_expected_transactions(39.0, *rows, **params),
+            lambda *rows, **params: model.conditional_pmf(3, 39.0, *rows, **params),
+            lambda *rows, **params: model.p_alive_at(39.0, *rows, **params),
         ]
     elif family(model) is SpendModel:
         formulas += [model.conditional_expected_spend]
@@ -182,6 +185,20 @@ def test_probabilities_are_probabilities_and_expectations_rise_from_zero(model):
     assert (expected[0] == 0).all()
     assert all((later >= earlier).all() for earlier, later in itertools.pairwise(expected))
     assert (expected[3] >= buys * (1 - 1e-12)).all()  # one purchase at least, if any
+    later = [model.p_alive_at(t, *rows, **draws) for t in (0, 1, 39, 1e4)]
+    np.testing.assert_allclose(later[0], alive, rtol=1e-13)
+    assert all(((b <= a) & (b >= 0)).all() for a, b in itertools.pairwise(later))
+
+
+@transaction_models
+def test_counts_are_a_distribution_with_the_probability_and_the_mean_of_the_formulas(model):
+    rows, draws = EDGES[TransactionModel][:, :6], draws_of(model, 5)
+    pmf = model.conditional_pmf(np.arange(1500)[:, None, None], 39.0, *rows, **draws)
+    assert (pmf >= 0).all()
+    np.testing.assert_allclose(pmf.sum(axis=0), 1, rtol=1e-10)
+    np.testing.assert_allclose(1 - pmf[0], model.p_purchase(39.0, *rows, **draws), rtol=1e-9, atol=1e-14)
+    mean = np.einsum("n,nsu->su", np.arange(1500.0), pmf)
+    np.testing.assert_allclose(mean, model.conditional_expected_transactions(39.0, *rows, **draws), rtol=1e-8)
 
 
 # Simulation against formulas
@@ -200,12 +217,33 @@ def test_simulated_futures_have_the_means_of_the_formulas(model):
     assert_within(counts.mean(axis=0), counts, model.conditional_expected_transactions(39.0, *rows, **TRUTH[model]))
     buys = counts > 0
     assert_within(buys.mean(axis=0), buys, model.p_purchase(39.0, *rows, **TRUTH[model]))
+    shares = np.stack([np.bincount(np.minimum(column, 10), minlength=11) for column in counts.T], axis=1) / 40_000
+    pmf = model.conditional_pmf(np.arange(10)[:, None], 39.0, *rows, **TRUTH[model])
+    error = np.sqrt(pmf * (1 - pmf) / 40_000)
+    assert (np.abs(shares[:10] - pmf) < 4.5 * error + 1e-12).all()
     assert len(times) == counts.sum()
     assert ((times > 0) & (times <= 39)).all()
     # Their times: how many come within the first 13 weeks.
     cell = np.repeat(np.arange(counts.size), counts.ravel())
     early = np.bincount(cell, times <= 13, minlength=counts.size).reshape(counts.shape)
     assert_within(early.mean(axis=0), early, model.conditional_expected_transactions(13.0, *rows, **TRUTH[model]))
+
+
+@transaction_models
+def test_latent_draws_have_the_means_of_the_formulas(model):
+    rows = EDGES[TransactionModel][:, :6]
+    params = {name: np.full((40_000, 1), value) for name, value in TRUTH[model].items()}
+    found = model.simulate_latent(np.random.default_rng(10), *rows, **params)
+    alive = np.broadcast_to(model.p_alive(*rows, **TRUTH[model]), 6)
+    assert_within(found["alive"].mean(axis=0), found["alive"], alive)
+    # The mean rate of the living is the rate of now.
+    now = model.conditional_expected_transactions(1e-9, *rows, **TRUTH[model]) / 1e-9
+    rate = found["alive"] * found["purchase_rate"]
+    assert_within(rate.mean(axis=0), rate, now)
+    dropout = found["dropout_rate" if "dropout_rate" in found else "dropout_probability"]
+    per_time = dropout if "dropout_rate" in found else dropout * found["purchase_rate"]
+    stays = found["alive"] * np.exp(-per_time * 39)
+    assert_within(stays.mean(axis=0), stays, model.p_alive_at(39.0, *rows, **TRUTH[model]))
 
 
 @transaction_models
@@ -294,6 +332,20 @@ def test_simulated_spend_has_the_mean_of_the_formula(model):
     sums = np.bincount(cell, values, minlength=counts.size).reshape(counts.shape)
     expected = counts[0] * model.conditional_expected_spend(x, m_x, **TRUTH[model])
     assert_within(sums.mean(axis=0), sums, expected)
+
+
+@spend_models
+def test_latent_spend_has_the_mean_of_the_formula_and_is_that_of_simulated_customers(model):
+    x, m_x = np.array([0.0, 1, 7, 5000]), np.array([0.0, 35, 71, 20])
+    params = {name: np.full((40_000, 1), value) for name, value in TRUTH[model].items()}
+    spend = model.simulate_latent(np.random.default_rng(11), x, m_x, **params)["mean_spend"]
+    assert_within(spend.mean(axis=0), spend, model.conditional_expected_spend(x, m_x, **TRUTH[model]))
+    # A very long future has the same mean in each draw.
+    counts = np.broadcast_to(400, (4000, 4))
+    some = {name: values[:4000] for name, values in params.items()}
+    values = model.simulate_future(np.random.default_rng(12), x, m_x, counts, **some).reshape(4000, 4, 400).mean(axis=2)
+    for i in range(4):
+        assert stats.ks_2samp(values[:, i], spend[:4000, i]).pvalue > 1e-3 or i == 3  # whose own spread is as small
 
 
 @spend_models
