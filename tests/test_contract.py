@@ -344,8 +344,8 @@ def test_latent_spend_has_the_mean_of_the_formula_and_is_that_of_simulated_custo
     counts = np.broadcast_to(400, (4000, 4))
     some = {name: values[:4000] for name, values in params.items()}
     values = model.simulate_future(np.random.default_rng(12), x, m_x, counts, **some).reshape(4000, 4, 400).mean(axis=2)
-    for i in range(4):
-        assert stats.ks_2samp(values[:, i], spend[:4000, i]).pvalue > 1e-3 or i == 3  # whose own spread is as small
+    for i in range(3):  # of the fourth the mean is known so well that that of 400 is rougher
+        assert stats.ks_2samp(values[:, i], spend[:4000, i]).pvalue > 1e-3
 
 
 @spend_models
@@ -389,7 +389,39 @@ def test_a_new_customer_is_one_without_a_history(model, method, shop):
     np.testing.assert_allclose(mean[["transactions_lower", "transactions_upper"]], [[draws[49], draws[949]]])
 
 
+@survival_models
+def test_the_churn_probabilities_of_a_tenure_make_the_survival_of_the_formula(model):
+    if not hasattr(model, "simulate_latent"):
+        assert model not in (SBG, BdW)
+        return
+    tenure = np.array([0.0, 1, 5, 100])
+    params = {name: np.full((40_000, 1), value) for name, value in TRUTH[model].items()}
+    theta = model.simulate_latent(np.random.default_rng(13), tenure, **params)["churn_probability"]
+    assert theta.shape == (40_000, 4)
+    c = TRUTH[model].get("c", 1.0)
+    for later in (1, 12):
+        stays = (1 - theta) ** ((tenure + later) ** c - tenure**c)
+        assert_within(stays.mean(axis=0), stays, model.conditional_survival(later, tenure, **TRUTH[model]))
+
+
 # Fits
+
+
+@every_model
+def test_latent_draws_are_those_of_customers_and_can_be_repeated(model, shop):
+    fit = quietly(model().fit, shop, seed=5, draws=200)
+    if not hasattr(model, "simulate_latent"):
+        assert not hasattr(fit, "latent_draws")
+        return
+    blocks = [*quietly(fit.latent_draws)]
+    customers = len(shop.active) if family(model) is SurvivalModel else len(shop)
+    number = sum(draws.shape[1] for _, found in blocks for draws in found.values())
+    assert number == customers * len(blocks[0][1])
+    assert {len(draws) for _, found in blocks for draws in found.values()} == {200}
+    same, other = next(fit.latent_draws(shop))[1], next(fit.latent_draws(seed=6))[1]
+    for name, draws in blocks[0][1].items():
+        assert (draws == same[name]).all()
+        assert (draws != other[name]).any()
 
 
 @pytest.mark.parametrize("model", [BGNBD, MBGNBD, ParetoNBD, GammaGamma])
@@ -401,6 +433,11 @@ def test_save_and_load_give_equal_predictions(model, method, shop, tmp_path):
     found, expected = loaded.predict(shop, **asked), fit.predict(shop, **asked)
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     assert found.attrs == expected.attrs
+    if asked:
+        counts = [each.count_distribution(shop, horizon="39 weeks", most=3) for each in (loaded, fit)]
+        pd.testing.assert_frame_equal(*counts, check_exact=True)
+    drawn = [next(each.latent_draws(shop))[1] for each in (loaded, fit)]
+    assert all((drawn[0][name] == draws).all() for name, draws in drawn[1].items())
     assert loaded.model == fit.model
     assert repr(loaded) == repr(fit)
 
