@@ -18,6 +18,7 @@ from scipy import special
 from clvmodels.data.summary import Summary
 from clvmodels.errors import AssumptionWarning
 from clvmodels.inference.bayes import Sampling
+from clvmodels.kernels import bgnbd
 from clvmodels.models.base import Fit, Method
 from clvmodels.models.transactions.base import TransactionModel
 from clvmodels.models.transactions.interpolation import over_time
@@ -50,6 +51,8 @@ class BGNBD(TransactionModel):
         Param("a", "first shape of the dropout probabilities; their mean is a / (a + b)"),
         Param("b", "second shape of the dropout probabilities"),
     )
+
+    kernel = staticmethod(bgnbd.kernel)
 
     def fit(self, data: Summary, method: Method = "ml", seed: int | None = None, **sampling: Unpack[Sampling]) -> Fit:
         """Estimate the parameters, as `Model.fit`; says for how many customers `p_alive` is 1 by assumption."""
