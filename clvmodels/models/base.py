@@ -7,7 +7,7 @@ import functools
 import hashlib
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, TypeVar, Unpack
 
@@ -18,7 +18,7 @@ from scipy import stats
 
 from clvmodels.data.customers import Customers
 from clvmodels.data.summary import Summary
-from clvmodels.draws import Parameters, check_seed, generator, new_seed
+from clvmodels.draws import Parameters, blocks, check_seed, generator, new_seed
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import bayes, laplace, likelihood
 from clvmodels.inference.bayes import Sampling, Settings
@@ -205,6 +205,7 @@ class Model(Specification):
     columns: tuple[str, ...]
     simulate: Any
     kernel: ClassVar[Any] = None  # a fast twin of the likelihood with its gradient, where there is one
+    simulate_latent: Any
 
     def __init__(self, *, priors: Mapping[str, Prior] | None = None) -> None:
         self.priors = dict(priors or {})
@@ -426,6 +427,11 @@ class Fit:
     sample_stats: Mapping[str, NDArray] | None = None
     sampling_problems: tuple[str, ...] = ()
 
+    @property
+    def draw_count(self) -> int:
+        """How many draws of the parameters there are: 1 of an ml or map fit."""
+        return len(next(iter(self.parameter_draws.values())))
+
     @functools.cached_property
     def posterior(self) -> Self:
         """A fit with draws of the parameters: itself if it has them, else the Laplace approximation."""
@@ -524,6 +530,16 @@ class Fit:
             *(f"! {problem}" for problem in self.problems),
         ]
         return "\n".join(lines)
+
+
+def latent_blocks(
+    fit: Fit, columns: tuple[NDArray, ...], seed: int | None
+) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+    """What `model.simulate_latent` draws of customers given their columns (N,): slices, and (S, B) by name."""
+    source, seed = fit.posterior, fit.seed if seed is None else check_seed(seed)
+    for number, part in enumerate(blocks(np.full(len(columns[0]), source.draw_count))):
+        rng = generator(seed, "latent", type(fit.model).__name__, number)
+        yield part, source.model.simulate_latent(rng, *(column[part] for column in columns), **source.parameter_draws)
 
 
 Specification.results = Fit

@@ -256,6 +256,14 @@ class NonContractualCLVFit:
         data, worth = summary_or_training(data, self.data), self._worth(None, None)
         return forecast.outcome_draws(self, data, horizon, seed, **worth)
 
+    def latent_draws(
+        self, data: Summary | None = None, *, seed: int | None = None
+    ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+        """What is not seen of each customer, drawn given the history: that of both models, as their fits give it."""
+        bought, spent = (fit.latent_draws(data, seed=seed) for fit in (self.transactions, self.spend))
+        for (part, transactions), (_, spend) in zip(bought, spent, strict=True):
+            yield part, {**transactions, **spend}
+
     def spend_against_frequency(self, *, interval: float = 0.9, seed: int | None = None) -> SpendAgainstFrequency:
         """Evidence for or against the independence of spend and transactions, as `SpendFit` gives it."""
         return self.spend.spend_against_frequency(interval=interval, seed=seed)

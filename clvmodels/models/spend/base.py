@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks, check_interval, check_seed, generator
 from clvmodels.errors import DataError, DataWarning, counted
-from clvmodels.models.base import Fit, Model, Rows, check_kind, summary_or_training
+from clvmodels.models.base import Fit, Model, Rows, check_kind, latent_blocks, summary_or_training
 from clvmodels.models.spend.independence import SpendAgainstFrequency, spend_against_frequency
 from clvmodels.params import Prior
 from clvmodels.plots.models import counts_against_model
@@ -48,6 +48,19 @@ class SpendFit(Fit):
             {"model": repr(self.model), "method": self.method, "seed": self.seed, "data_hash": self.data_hash}
         )
         return table
+
+    def latent_draws(
+        self, data: Summary | None = None, *, seed: int | None = None
+    ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+        """What is not seen of each customer, drawn given the history, in blocks of customers.
+
+        Yields
+        ------
+        slice, dict of ndarray, each (S, B)
+            Which rows of the table of `predict`, and their draws: `mean_spend`, the mean value of all transactions that
+            the customer would ever make. `expected_spend` is its mean.
+        """
+        return latent_blocks(self, self.model.arrays(summary_or_training(data, self.data)), seed)
 
     def spend_against_frequency(
         self, data: Summary | None = None, *, interval: float = 0.9, seed: int | None = None
@@ -117,6 +130,8 @@ class SpendModel(Model):
     - ``expected_spend_new()``: mean value of a transaction of a new customer.
     - ``conditional_expected_spend(x, m_x)``: mean value of a future transaction, x = 0 included.
     - ``simulate(rng, x)``: mean of x transactions of new customers, one draw of the parameters.
+    - ``simulate_latent(rng, x, m_x)``: the customer's own mean value of a transaction, drawn given the history: a dict
+      of `mean_spend`, (S, N).
     - ``simulate_future(rng, x, m_x, counts)``: values of counts (S, N) future transactions, cell after cell.
 
     Parameters
