@@ -14,7 +14,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,13 +65,23 @@ class LooComparison:
 
 
 @dataclass(frozen=True)
-class _Pointwise:
-    """What leave-one-out tells of the customers of one fit, each array (N,) in the order of its data."""
+class _Seen:
+    """What a likelihood is a density of, each array (N,) in the order of the data."""
 
     data: Any
     data_hash: str
     weights: NDArray  # how many customers each row stands for; 0 where the likelihood leaves it out
-    seen: dict[str, NDArray]  # what the likelihood is a density of
+    columns: dict[str, NDArray]
+
+    def __str__(self) -> str:
+        customers = counted(round(self.weights.sum()), "customer")
+        return f"{customers}; {', '.join(self.columns)} in {self.data.unit}s; hash {self.data_hash}"
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    """What is told of each customer by all others, each array (N,) in the order of the data."""
+
     parts: dict[str, NDArray]  # elpd of each part of a composition, or of the one model
     shortfall: NDArray  # log density by the draws less elpd
     k_hat: NDArray
@@ -80,10 +90,6 @@ class _Pointwise:
     @property
     def elpd(self) -> NDArray:
         return np.asarray(sum(self.parts.values()))
-
-    def __str__(self) -> str:
-        customers = counted(round(self.weights.sum()), "customer")
-        return f"{customers}; {', '.join(self.seen)} in {self.data.unit}s; hash {self.data_hash}"
 
 
 def compare_loo(fits: Sequence[Any] | Mapping[str, Any]) -> LooComparison:
@@ -122,25 +128,26 @@ def compare_loo(fits: Sequence[Any] | Mapping[str, Any]) -> LooComparison:
     {'SBG': 'best', 'ShiftedGeometric': 'worse'}
     """
     named = _named(fits)
-    found = {name: _pointwise(name, fit) for name, fit in named.items()}
-    first, base = next(iter(found.items()))
-    for name, other in found.items():
+    seen = {name: _seen(name, fit) for name, fit in named.items()}
+    first, base = next(iter(seen.items()))
+    for name, other in seen.items():
         if not _same(base, other):
             raise DataError(
                 "leave-one-out compares models of the same data, which these were not fitted to: "
                 f"{first} ({base}), {name} ({other}); fit both to one summary, or to one table of durations"
             )
-    weights = base.weights
+    weights, index = base.weights, base.data.table.index
+    found = {name: _left_out(fit) for name, fit in named.items()}
     best = max(found, key=lambda name: float(found[name].elpd @ weights))
     rows = {name: _row(one, found[best], weights) for name, one in found.items()}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
     table["unreliable"] = table["unreliable"].astype(int)
     table["verdict"] = ["best" if name == best else _word(row) for name, row in table.iterrows()]
     table = table.sort_values("elpd", ascending=False)
-    notes = [told for name, one in found.items() if (told := _unreliable(name, one, weights))]
+    notes = [told for name, one in found.items() if (told := _unreliable(name, one, weights, index))]
     for note in notes:
         warnings.warn(note, DataWarning, stacklevel=2)
-    index, counts = base.data.table.index, weights > 0
+    counts = weights > 0
     return LooComparison(
         table,
         pd.DataFrame({name: found[name].elpd for name in table.index}, index)[counts],
@@ -165,62 +172,70 @@ def _named(fits: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
     return named
 
 
-def _pointwise(name: str, fit: Any) -> _Pointwise:
+def _seen(name: str, fit: Any) -> _Seen:
     if isinstance(fit, NonContractualCLVFit):
-        bought, spent = (_pointwise(name, part) for part in (fit.transactions, fit.spend))
-        return _Pointwise(
-            fit.data,
-            fit.data_hash,
-            bought.weights,
-            bought.seen | {f"{key} of spend": column for key, column in spent.seen.items()},
-            {"transactions": bought.elpd, "spend": spent.elpd},
-            bought.shortfall + spent.shortfall,
-            np.maximum(bought.k_hat, spent.k_hat),
-            bought.draws,
-        )
+        bought, spent = (_seen(name, part) for part in (fit.transactions, fit.spend))
+        of_spend = {f"{key} of spend": column for key, column in spent.columns.items()}
+        return _Seen(fit.data, fit.data_hash, bought.weights, bought.columns | of_spend)
     if isinstance(fit, ContractualCLVFit):
-        return _pointwise(name, fit.survival)
+        return _seen(name, fit.survival)
     if not isinstance(fit, Fit):
         kind = type(fit).__name__
         raise DataError(
             f"{name} is a {kind}, which has no likelihood of parameters; leave-one-out compares fits of models of "
             "transactions, spend and contracts, such as BGNBD, GammaGamma and SBG"
         )
+    rows = fit.training_rows
+    kept = fit.model.in_likelihood(fit.data)
+    # Covariates, the columns behind these, are given: models with others speak of the same data.
+    columns = dict(zip(fit.model.columns, rows.columns, strict=False))
+    return _Seen(
+        fit.data,
+        fit.data_hash,
+        kept * (1.0 if fit.data.weights is None else fit.data.weights),
+        {key: _by_customer(column, rows, kept, np.nan) for key, column in columns.items()},
+    )
+
+
+def _same(one: _Seen, other: _Seen) -> bool:
+    """Whether both are of the same customers, in the same order and unit."""
+    if (one.data.unit, [*one.columns]) != (other.data.unit, [*other.columns]):
+        return False
+    pairs = [(one.weights, other.weights), *((one.columns[key], other.columns[key]) for key in one.columns)]
+    return all(np.array_equal(mine, theirs, equal_nan=True) for mine, theirs in pairs)
+
+
+def _left_out(fit: Any) -> _LeftOut:
+    if isinstance(fit, NonContractualCLVFit):
+        bought, spent = _left_out(fit.transactions), _left_out(fit.spend)
+        return _LeftOut(
+            {"transactions": bought.elpd, "spend": spent.elpd},
+            bought.shortfall + spent.shortfall,
+            np.maximum(bought.k_hat, spent.k_hat),
+            bought.draws,
+        )
+    if isinstance(fit, ContractualCLVFit):
+        return _left_out(fit.survival)
     by_row = []
     for _, block in fit.log_likelihood_blocks():
         elpd, k_hat = psis.leave_one_out(block)
         by_row.append((elpd, special.logsumexp(block, axis=0) - math.log(len(block)) - elpd, k_hat))
-    elpd, shortfall, k_hat = np.concatenate(by_row, axis=1)
-    rows, kept = cast("Rows", fit.rows), fit.model.in_likelihood(fit.data)
-
-    def by_customer(values: NDArray, of_others: float) -> NDArray:
-        full = np.full(len(kept), of_others)
-        full[kept] = values[rows.inverse]
-        return full
-
-    # Covariates, the columns behind these, are given: models with others speak of the same data.
-    seen = dict(zip(fit.model.columns, rows.columns, strict=False))
-    return _Pointwise(
-        fit.data,
-        fit.data_hash,
-        kept * (1.0 if fit.data.weights is None else fit.data.weights),
-        {key: by_customer(column, np.nan) for key, column in seen.items()},
-        {"": by_customer(elpd, 0.0)},
-        by_customer(shortfall, 0.0),
-        by_customer(k_hat, -np.inf),
-        fit.posterior.draw_count,
+    rows, kept = fit.training_rows, fit.model.in_likelihood(fit.data)
+    elpd, shortfall, k_hat = (
+        _by_customer(values, rows, kept, of_others)
+        for values, of_others in zip(np.concatenate(by_row, axis=1), (0.0, 0.0, -np.inf), strict=True)
     )
+    return _LeftOut({"": elpd}, shortfall, k_hat, fit.posterior.draw_count)
 
 
-def _same(one: _Pointwise, other: _Pointwise) -> bool:
-    """Whether both tell of the same customers, in the same order and unit."""
-    if (one.data.unit, [*one.seen]) != (other.data.unit, [*other.seen]):
-        return False
-    pairs = [(one.weights, other.weights), *((one.seen[key], other.seen[key]) for key in one.seen)]
-    return all(np.array_equal(mine, theirs, equal_nan=True) for mine, theirs in pairs)
+def _by_customer(values: NDArray, rows: Rows, kept: NDArray, of_others: float) -> NDArray:
+    """Values of distinct rows for the customers that the likelihood counts, and one for the others: (N,)."""
+    full = np.full(len(kept), of_others)
+    full[kept] = values[rows.inverse]
+    return full
 
 
-def _row(one: _Pointwise, best: _Pointwise, weights: NDArray) -> dict[str, float]:
+def _row(one: _LeftOut, best: _LeftOut, weights: NDArray) -> dict[str, float]:
     parts = {f"elpd_{key}": float(elpd @ weights) for key, elpd in one.parts.items() if len(one.parts) > 1}
     difference = one.elpd - best.elpd
     return {
@@ -246,16 +261,16 @@ def _word(row: pd.Series) -> str:
     return SAME if abs(row["difference"]) < max(SMALL, 2 * row["se_difference"]) else "worse"
 
 
-def _unreliable(name: str, one: _Pointwise, weights: NDArray) -> str:
+def _unreliable(name: str, one: _LeftOut, weights: NDArray, index: pd.Index) -> str:
     """What is to be said of the customers whose k is too high; empty if there are none."""
     limit = psis.reliable(one.draws)
     heavy = np.flatnonzero(one.k_hat > limit)
     if not len(heavy):
         return ""
     heavy = heavy[np.argsort(-one.k_hat[heavy], kind="stable")]
-    ids = one.data.table.index[heavy]
+    customers = counted(round(weights[heavy].sum()), "customer")
     return (
-        f"{name}: the Pareto k of {counted(round(weights[heavy].sum()), 'customer')} ({examples(ids)}) is above "
+        f"{name}: the Pareto k of {customers} ({examples(index[heavy])}) is above "
         f"{limit:.2f}, up to {one.k_hat[heavy[0]]:.2f}: each moves the posterior further than its draws can tell, so "
         "that the elpd is unsure, and as a rule too high. Look whether they are customers like the others (no "
         "resellers, tests or duplicates); compare fits without them, or with more draws"

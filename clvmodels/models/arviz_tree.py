@@ -5,7 +5,7 @@ They are made by xarray alone, so that they are the same whichever ArviZ is inst
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +55,8 @@ def pointwise_log_likelihood(fit: Fit, by: By) -> DataArray:
 
     if by not in ("row", "customer"):
         raise ValueError(f"by must be 'row' or 'customer'; got {by!r}")
+    rows = fit.training_rows
     values = np.concatenate([block for _, block in fit.log_likelihood_blocks()], axis=1)
-    rows = cast("Rows", fit.rows)
     coords = _distinct(rows)
     if by == "customer":
         ids, weights = fit.data.table.index[fit.model.in_likelihood(fit.data)].to_numpy(), fit.data.weights
@@ -89,7 +89,7 @@ def _observed(fit: Fit) -> Dataset:
     """The distinct rows that the likelihood saw, and how many customers share each."""
     import xarray as xr
 
-    rows = cast("Rows", fit.rows)
+    rows = fit.training_rows
     columns, names = rows.columns, fit.model.columns
     variables: dict[str, Any] = {name: ("row", column) for name, column in zip(names, columns, strict=False)}
     coords = _distinct(rows)

@@ -464,13 +464,18 @@ class Fit:
         """How many draws of the parameters there are: 1 of an ml or map fit."""
         return len(next(iter(self.parameter_draws.values())))
 
-    def log_likelihood_blocks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-        """Log-likelihood of one customer of each distinct row, by draw of the posterior: blocks of rows, (S, B)."""
+    @property
+    def training_rows(self) -> Rows:
+        """The distinct rows, refused where there are none."""
         if self.rows is None:
             raise DataError(f"{LOADED}; fit the model again")
-        drawn = self.posterior
-        formula = self.model.target(self.rows, self.coordinates, prior=False).log_likelihood
-        for part in blocks(np.full(len(self.rows.weights), drawn.draw_count)):
+        return self.rows
+
+    def log_likelihood_blocks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Log-likelihood of one customer of each distinct row, by draw of the posterior: blocks of rows, (S, B)."""
+        rows, drawn = self.training_rows, self.posterior
+        formula = self.model.target(rows, self.coordinates, prior=False).log_likelihood
+        for part in blocks(np.full(len(rows.weights), drawn.draw_count)):
             yield part, np.asarray(formula(drawn.parameter_draws, part))
 
     def pointwise_log_likelihood(self, by: By = "row") -> DataArray:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from clvmodels.inference import psis
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # ArviZ 0.23 tells of its coming version
     import arviz as az
+
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 def arviz_loo(fit):
@@ -107,14 +111,13 @@ def test_a_difference_is_taken_customer_by_customer(cdnow):
     assert found.table["p_loo"].between(2, 6).all()
 
 
-def test_customers_who_differ_are_found():
+def test_customers_who_differ_are_found_as_the_readme_shows():
     durations = clv.Durations.from_survivors(clv.datasets.retention("high-end")[:8])
-    models = (clv.ShiftedGeometric(), clv.SBG(), clv.DiscreteWeibull())
+    models = [clv.ShiftedGeometric(), clv.DiscreteWeibull(), clv.SBG(), clv.BdW()]
     found = clv.compare_loo([model.fit(durations, "laplace", seed=1) for model in models])
-    assert list(found.table.index) == ["SBG", "DiscreteWeibull", "ShiftedGeometric"]
-    assert list(found.table["verdict"])[-1] == "worse"
-    assert "1,000 customers" in found.verdict
-    assert str(found) == found.verdict
+    assert list(found.table.index) == ["BdW", "SBG", "DiscreteWeibull", "ShiftedGeometric"]
+    assert list(found.table["verdict"]) == ["best", "not distinguishable", "worse", "worse"]
+    assert f"```text\n{found}\n```" in README.read_text(encoding="utf-8")
 
 
 def test_rows_that_stand_for_several_count_as_often():
