@@ -9,7 +9,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,11 @@ from clvmodels.draws import Parameters, blocks, check_seed, generator, new_seed
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import bayes, laplace, likelihood
 from clvmodels.inference.bayes import Sampling, Settings
+from clvmodels.models.arviz_tree import LOADED, By, pointwise_log_likelihood, tree
 from clvmodels.params import Coordinates, Param, Prior, prior_name
+
+if TYPE_CHECKING:
+    from xarray import DataArray, DataTree
 
 Method = Literal["ml", "map", "laplace", "mcmc"]
 METHODS: tuple[Method, ...] = ("ml", "map", "laplace", "mcmc")
@@ -245,6 +249,10 @@ class Model(Specification):
     def fit_rows(self, data: Any) -> Rows:
         """Distinct rows that the likelihood is made of; raises or warns where the data cannot carry a fit."""
         raise TypeError(f"{type(self).__name__} belongs to no family")
+
+    def in_likelihood(self, data: Any) -> NDArray[np.bool_]:
+        """Which customers the likelihood counts, (N,); all, unless a family leaves some out."""
+        return np.ones(len(data), bool)
 
     def scales(self, rows: Rows) -> dict[str, float]:
         """The data's own unit of time or money."""
@@ -504,6 +512,60 @@ class Fit:
             **(self.sampling or {}),
         }
 
+    @property
+    def draw_count(self) -> int:
+        """How many draws of the parameters there are: 1 of an ml or map fit."""
+        return len(next(iter(self.parameter_draws.values())))
+
+    @property
+    def training_rows(self) -> Rows:
+        """The distinct rows, refused where there are none."""
+        if self.rows is None:
+            raise DataError(f"{LOADED}; fit the model again")
+        return self.rows
+
+    def log_likelihood_blocks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Log-likelihood of one customer of each distinct row, by draw of the posterior: blocks of rows, (S, B)."""
+        rows, drawn = self.training_rows, self.posterior
+        formula = self.model.target(rows, self.coordinates, prior=False).log_likelihood
+        for part in blocks(np.full(len(rows.weights), drawn.draw_count)):
+            yield part, np.asarray(formula(drawn.parameter_draws, part))
+
+    def pointwise_log_likelihood(self, by: By = "row") -> DataArray:
+        """Log-likelihood of each customer by draw of the parameters; of an ml or map fit by the draws of `posterior`.
+
+        Parameters
+        ----------
+        by : {"row", "customer"}
+            Once per distinct row, with the number of customers that share it as the coordinate `weight`; or expanded
+            to customers, as ArviZ's `loo` wants it, those left out of the fit excepted. Memory is that of draws x rows.
+
+        Returns
+        -------
+        DataArray, (chain, draw, row) or (chain, draw, customer)
+
+        Raises
+        ------
+        DataError
+            If it is a loaded fit, which has no customers.
+        """
+        return pointwise_log_likelihood(self, by)
+
+    @property
+    def inference_data(self) -> DataTree:
+        """Draws, data and log-likelihood as an xarray DataTree in ArviZ's groups, made anew each time.
+
+        `posterior` (chain, draw; of an ml or map fit the draws of its Laplace approximation), `observed_data` and
+        `log_likelihood` by distinct row, with its `weight`. `attrs` has model, method, unit, data hash, seed and
+        version, and `notes` what is missing and why: of a loaded fit all that needs its customers.
+
+        ArviZ 1 takes it as it is, ``az.summary(fit.inference_data)``; ArviZ 0.23, which came before the DataTree,
+        takes ``az.from_datatree(fit.inference_data)``. A function that counts every row once, as `az.loo` does, needs
+        the customers: ``tree["log_likelihood"] = fit.pointwise_log_likelihood(by="customer").to_dataset()`` first, or
+        `clvmodels.compare_loo`.
+        """
+        return tree(self)
+
     def training_columns(self) -> tuple[NDArray, ...]:
         """The columns that the likelihood saw, one row per customer, for a picture."""
         if self.rows is None:
@@ -516,7 +578,7 @@ class Fit:
         One draw, that of an ml or map fit, is used 100 times.
         """
         rng = generator(self.seed, "simulated data")
-        draws = np.resize(np.arange(len(next(iter(self.parameter_draws.values())))), CHECKS)
+        draws = np.resize(np.arange(self.draw_count), CHECKS)
         return [
             self.model.simulate(rng, column, **{name: values[s, 0] for name, values in self.parameter_draws.items()})
             for s in draws

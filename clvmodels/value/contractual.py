@@ -29,6 +29,7 @@ from clvmodels.value.margin import Margin, checked_margin, margin_attribute, mar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from xarray import DataTree
 
 
 # So many endings tell on which days contracts end.
@@ -91,6 +92,11 @@ class ContractualCLVFit:
     def log_likelihood(self) -> float:
         """That of the survival model: prices are known, not estimated."""
         return float(self.survival.log_likelihood)
+
+    @property
+    def inference_data(self) -> DataTree:
+        """That of the survival model: `Fit.inference_data`."""
+        return self.survival.inference_data
 
     @property
     def aic(self) -> float:

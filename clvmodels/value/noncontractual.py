@@ -27,6 +27,7 @@ from clvmodels.value.margin import Margin, checked_margin, margin_attribute, mar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from xarray import DataTree
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +92,13 @@ class NonContractualCLVFit:
     def log_likelihood(self) -> float:
         """Sum of both log-likelihoods: spend does not depend on transactions."""
         return self.transactions.log_likelihood + self.spend.log_likelihood
+
+    @property
+    def inference_data(self) -> DataTree:
+        """`Fit.inference_data` of both models, in the branches `transactions` and `spend`."""
+        from xarray import DataTree
+
+        return DataTree(children={"transactions": self.transactions.inference_data, "spend": self.spend.inference_data})
 
     @property
     def aic(self) -> float:

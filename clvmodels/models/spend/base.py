@@ -34,7 +34,7 @@ class SpendFit(Fit):
         """Expected value of a future transaction of each customer, `expected_spend`, whenever it comes."""
         data = summary_or_training(data, self.data)
         rows = Rows.distinct(*self.model.arrays(data))
-        size = len(next(iter(self.parameter_draws.values())))
+        size = self.draw_count
         spend = np.concatenate(
             [
                 self.model.conditional_expected_spend(
@@ -86,7 +86,7 @@ class SpendFit(Fit):
         if rows is None:
             rows = self.model.fit_rows(summary_or_training(data, self.data))
         rng = generator(self.seed if seed is None else check_seed(seed), "spend against frequency")
-        size = len(next(iter(self.parameter_draws.values())))
+        size = self.draw_count
 
         def simulate(x: NDArray, number: int) -> NDArray:
             params = {name: values[number % size, 0] for name, values in self.parameter_draws.items()}
@@ -174,18 +174,22 @@ class SpendModel(Model):
         refuse(data.table, m_x < 0, f"{column} must not be negative (choose refunds='drop'); it is for")
         return x, m_x
 
+    def in_likelihood(self, data: Summary) -> NDArray[np.bool_]:
+        """Those with a mean above 0 of at least one transaction that counts."""
+        x, m_x = self.arrays(data)
+        return (x > 0) & (m_x > 0)
+
     def fit_rows(self, data: Summary) -> Rows:
         """Distinct (x, m_x) where x is positive; leaves out means of zero and says how many."""
         x, m_x = self.arrays(data)
-        buys, worthless = x > 0, (x > 0) & (m_x == 0)
-        if worthless.any():
+        kept = self.in_likelihood(data)
+        if worthless := int(((x > 0) & ~kept).sum()):
             warnings.warn(
-                f"{type(self).__name__} leaves {counted(int(worthless.sum()), 'customer')} out of its fit, whose mean "
+                f"{type(self).__name__} leaves {counted(worthless, 'customer')} out of its fit, whose mean "
                 f"{self.transaction} is worth 0: a gamma distribution has no zeros",
                 DataWarning,
                 stacklevel=4,
             )
-        kept = buys & ~worthless
         if kept.sum() < len(self.params):
             raise DataError(
                 f"{counted(int(kept.sum()), 'customer')} with a {self.transaction} worth more than 0 cannot carry the "
