@@ -17,6 +17,7 @@ from clvmodels.draws import new_seed
 from clvmodels.inference.bayes import Sampling
 from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Method, Origin, Specification, check_kind, summary_or_training
+from clvmodels.models.exceedance import Threshold, exceedance
 from clvmodels.models.forecast import IntervalOf
 from clvmodels.models.spend.base import SpendFit, SpendModel
 from clvmodels.models.spend.independence import SpendAgainstFrequency
@@ -181,6 +182,52 @@ class NonContractualCLVFit:
         """
         data, worth = summary_or_training(data, self.data), self._worth(margin, discount_rate)
         return forecast.total(self, data, horizon, interval, interval_of, seed, by, **worth)
+
+    def exceedance(
+        self,
+        threshold: Threshold,
+        data: Summary | None = None,
+        *,
+        horizon: Horizon | None,
+        quantity: str = "clv",
+        by: str | None = None,
+        margin: Margin | None = None,
+        discount_rate: float | None = None,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Probability that an outcome exceeds a threshold, and what is lost on average by acting on it or not.
+
+        Whoever spends `threshold` on a customer who brings Y loses threshold - Y where Y is less, and whoever does not
+        misses Y - threshold where it is more. The smaller mean loss is the better decision: their difference is the
+        mean of Y less the threshold. P(Y > threshold) alone does not decide, since a few may bring much.
+
+        Parameters
+        ----------
+        threshold : number, str or mapping
+            For each customer the same; the column of the summary that holds each customer's; or a mapping from rows of
+            `total(by=)` to what their totals are held against, such as ``{"all": 10_000}``.
+        quantity : str
+            The outcome: "transactions", "revenue" or "clv".
+        data, horizon, margin, discount_rate, seed
+            As in `predict`. An infinite horizon needs a discount rate.
+        by : str, optional
+            An attribute of the summary: one row for each of its values and one for all customers, the sum of their
+            outcomes against the sum of their thresholds.
+
+        Returns
+        -------
+        DataFrame, one row per customer or segment
+            The columns of `clvmodels.schema.EXCEEDANCE`, of segments `customers` besides. The outcomes are simulated,
+            the same as for the intervals of `predict` and `total`: of 1,000 draws a probability has a standard error of
+            at most 0.016.
+
+        Raises
+        ------
+        DataError
+            If a customer has no threshold, or there is no such column or row.
+        """
+        data, worth = summary_or_training(data, self.data), self._worth(margin, discount_rate)
+        return exceedance(self, data, threshold, quantity, horizon, by, seed, **worth)
 
     def draws(
         self,

@@ -16,6 +16,7 @@ from clvmodels.draws import BLOCK_CELLS, blocks, summarise
 from clvmodels.errors import DataError, counted
 from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Model, Rows, check_kind, latent_blocks, summary_or_training
+from clvmodels.models.exceedance import Threshold, exceedance
 from clvmodels.models.forecast import IntervalOf, way_out
 from clvmodels.models.transactions.counts import count_distribution
 from clvmodels.models.transactions.events import EventForecast, Events, new_customer, outcomes_of, simulated
@@ -88,6 +89,41 @@ class TransactionFit(Fit):
         """
         data = summary_or_training(data, self.data)
         return forecast.total(self, data, horizon, interval, interval_of, seed, by)
+
+    def exceedance(
+        self,
+        threshold: Threshold,
+        data: Summary | None = None,
+        *,
+        horizon: Horizon | None,
+        quantity: str = "transactions",
+        by: str | None = None,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Probability that the number of transactions exceeds a threshold, and by how much it does or fails to.
+
+        ``exceedance(0, horizon=)`` is the simulated `p_purchase`.
+
+        Parameters
+        ----------
+        threshold : number, str or mapping
+            For each customer the same; the column of the summary that holds each customer's; or a mapping from rows of
+            `total(by=)` to what their totals are held against, such as ``{"all": 1_882}``.
+        data, horizon, seed
+            As in `predict`, but the horizon must be finite.
+        quantity : {"transactions"}
+            The outcome.
+        by : str, optional
+            An attribute of the summary: one row for each of its values and one for all customers, the sum of their
+            transactions against the sum of their thresholds.
+
+        Returns
+        -------
+        DataFrame, one row per customer or segment
+            The columns of `clvmodels.schema.EXCEEDANCE`, of segments `customers` besides.
+        """
+        data = summary_or_training(data, self.data)
+        return exceedance(self, data, threshold, quantity, horizon, by, seed)
 
     def draws(self, quantity: str, data: Summary | None = None, *, horizon: Horizon | None) -> NDArray[np.float64]:
         """Draws of a mean: `p_alive`, `p_purchase` or `expected_transactions` by draw of the parameters, (S, N)."""
