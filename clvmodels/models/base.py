@@ -454,10 +454,14 @@ class Fit:
         """The columns that the likelihood saw, one row per customer, for a picture or a check."""
         if self.rows is None:
             raise DataError("this needs the customers that the model was fitted to; a loaded fit has none")
-        weights = self.rows.weights
-        if (weights != np.round(weights)).any():
+        if not self.countable:
             raise DataError("weights must be whole numbers for customers to be simulated")
-        return tuple(np.repeat(column, weights.astype(int)) for column in self.rows.columns)
+        return tuple(np.repeat(column, self.rows.weights.astype(int)) for column in self.rows.columns)
+
+    @property
+    def countable(self) -> bool:
+        """Whether the rows stand for whole numbers of customers."""
+        return self.rows is not None and bool((self.rows.weights == np.round(self.rows.weights)).all())
 
     def with_draws(self, parameter_draws: Parameters) -> Self:
         """The same fit with other draws of its parameters, each (S, 1)."""

@@ -58,13 +58,13 @@ class Statistics:
     notes: tuple[str, ...] = ()
 
 
-def drawn(fit: Fit, of: Of, seed: int) -> Fit:
-    """The fit with the draws of its posterior, or with draws of its priors."""
+def drawn(fit: Fit, of: Of, seed: int | None) -> Fit:
+    """The fit with the draws of its posterior, or with as many of its priors."""
     if of == "posterior":
         return fit.posterior
     if of != "prior":
         raise ValueError(f"of must be 'posterior' or 'prior'; got {of!r}")
-    rng = generator(seed, "prior", type(fit.model).__name__)
+    rng = generator(fit.seed if seed is None else check_seed(seed), "prior", type(fit.model).__name__)
     return fit.with_draws(fit.coordinates.prior_draws(rng, fit.size))
 
 

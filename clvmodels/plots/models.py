@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BAND = 0.9
+_FAR = 50  # times the highest week, above which a band would hide the data on a scale that is not logarithmic
 _NAMES = {"posterior": "model", "prior": "priors"}
 
 
@@ -78,6 +79,8 @@ def weeks_against_model(
     ax.set(title=title, ylabel="repeat transactions per week", xlabel=f"{labels[0]:%B %Y} to {labels[-1]:%B %Y}")
     ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(ax.xaxis.get_major_locator()))
     ax.yaxis.set_major_formatter("{x:,.0f}")
+    if upper.max() > _FAR * max(actual.max(), 1):
+        ax.set_yscale("symlog", linthresh=max(actual.max(), 1))
     ax.set_ylim(0, None)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
@@ -112,7 +115,7 @@ def step_curve(
 def curve_against_steps(
     steps: tuple[NDArray, NDArray],
     curve: tuple[NDArray, ...],
-    simulated: tuple[NDArray, ...],
+    simulated: tuple[NDArray, ...] | None,
     *,
     whole: bool,
     title: str,
@@ -128,7 +131,7 @@ def curve_against_steps(
         The steps, the last time being that where they end.
     curve : (time, survival, lower, upper), each (M,)
         The model, and its band.
-    simulated : (time, lower, upper), each (L,)
+    simulated : (time, lower, upper), each (L,), or None
         Where the steps of data that the model makes lie.
     whole : bool
         The model speaks of whole times: it is drawn as points.
@@ -138,12 +141,16 @@ def curve_against_steps(
     ax : Axes, optional
         Where to draw; a new figure if not given.
     """
+    from matplotlib.ticker import MaxNLocator
+
     ax = axes(ax)
     name = _NAMES[of]
-    at, low, high = simulated
-    ax.fill_between(at, low, high, color="#e6ecf2", linewidth=0, label=f"steps of its data, {BAND:.0%} band")
+    if simulated:
+        at, low, high = simulated
+        ax.fill_between(at, low, high, color="#c6d4e1", linewidth=0, label=f"data of the {name}, {BAND:.0%} band")
     time, survival, lower, upper = curve
-    ax.fill_between(time, lower, upper, color="#a9bfd4", linewidth=0, label=f"{name}, {BAND:.0%} band")
+    colour = "#8fadc9" if simulated else "#c6d4e1"
+    ax.fill_between(time, lower, upper, color=colour, linewidth=0, label=f"{name}, {BAND:.0%} band")
     ax.plot(time, survival, "o-" if whole else "-", markersize=4, color="#2f5d8a", label=name)
     ax.step(
         np.append(0.0, steps[0]),
@@ -154,6 +161,8 @@ def curve_against_steps(
         label="Kaplan-Meier",
     )
     ax.axvline(steps[0][-1], color="#999999", linewidth=0.8, linestyle=":")
+    if whole:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(title=title, xlabel=xlabel, ylabel="share left", xlim=(0, None), ylim=(0, 1))
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.spines[["top", "right"]].set_visible(False)

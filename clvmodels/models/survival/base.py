@@ -196,8 +196,8 @@ class SurvivalFit(ContractFit, Fit):
     ) -> Axes:
         """The share left after each tenure: the model against Kaplan and Meier's steps, and half as far again.
 
-        One band holds the curve of the model itself, by what the parameters leave open; a wider one the steps of as
-        many contracts as were fitted, which are subject to chance beside that.
+        One band holds the curve of the model itself, by what the parameters leave open. After the fit a wider one holds
+        the steps of as many contracts as were fitted, which chance moves beside that.
 
         Parameters
         ----------
@@ -208,21 +208,26 @@ class SurvivalFit(ContractFit, Fit):
             As in `predictive_check`, which has the numbers.
         """
         check_kind(kind, "survival")
-        t, event, entry = self.training_columns()[:3]
-        risk = RiskTable.of(t, event, entry)
+        if self.rows is None:
+            raise DataError("a picture needs the contracts that the model was fitted to; a loaded fit has none")
+        t, event, entry = self.rows.columns[:3]
+        risk = RiskTable.of(t, event, entry, self.rows.weights)
         end = 1.5 * risk.last
         whole = self.clock == "renewals"
         times = np.arange(math.ceil(end) + 1.0) if whole else np.linspace(0, end, 201)
-        statistics = checks.survival(self, times[(times > 0) & (times <= risk.last)])
-        simulated, _ = predictive.replicas(self, statistics, of, seed)
-        curve: Any = self if of == "posterior" else predictive.drawn(self, of, self.seed if seed is None else seed)
+        curve: Any = self if of == "posterior" else predictive.drawn(self, of, seed)
+        simulated = None
+        if of == "posterior" and self.countable:
+            statistics = checks.survival(self, times[(times > 0) & (times <= risk.last)])
+            found, _ = predictive.replicas(self, statistics, of, seed)
+            simulated = (statistics.labels.to_numpy(), *summarise(found, BAND))
         return curve_against_steps(
             (np.append(risk.time, risk.last), np.exp(np.append(risk.log_survival, risk.log_survival[-1]))),
             (times, *curve._population(times).to_numpy().T),
-            (statistics.labels.to_numpy(), *summarise(simulated, BAND)),
+            simulated,
             whole=whole,
-            title=f"{statistics.title}: {predictive.called(self, of)}",
-            xlabel=str(statistics.labels.name),
+            title=f"Survival: {predictive.called(self, of)}",
+            xlabel="renewals" if whole else f"tenure ({self.origin.unit}s)",
             of=of,
             ax=ax,
         )
