@@ -48,7 +48,7 @@ def simulated_by_week(
     left, start, end = x[several] - 1, -T[several], (t_x - T)[several]
     for week in range(weeks + 1):
         stop = week - weeks  # of the week, before the end of observation
-        some = np.flatnonzero((left > 0) & (start < stop))
+        some = np.flatnonzero((left > 0) & (start <= stop))
         length, until = end[some] - start[some], np.minimum(stop, end[some]) - start[some]
         share = np.where(length > until, until / np.where(length > 0, length, 1.0), 1.0)
         counts = rng.binomial(left[some], share)
