@@ -18,11 +18,13 @@ from scipy import stats
 
 from clvmodels.data.customers import Customers
 from clvmodels.data.summary import Summary
-from clvmodels.draws import Parameters, blocks, check_seed, generator, new_seed
+from clvmodels.draws import Of, Parameters, blocks, check_seed, generator, new_seed
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import bayes, laplace, likelihood
 from clvmodels.inference.bayes import Sampling, Settings
+from clvmodels.models import predictive
 from clvmodels.models.arviz_tree import LOADED, By, pointwise_log_likelihood, tree
+from clvmodels.models.predictive import Statistics
 from clvmodels.params import Coordinates, Param, Prior, prior_name
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ Method = Literal["ml", "map", "laplace", "mcmc"]
 METHODS: tuple[Method, ...] = ("ml", "map", "laplace", "mcmc")
 DRAWN: tuple[Method, ...] = ("laplace", "mcmc")  # their fits hold draws of the parameters
 CONFIDENCE = 0.95
-CHECKS = 100  # data sets that a plot simulates
 
 Kind = TypeVar("Kind", bound=Customers)
 
@@ -567,22 +568,74 @@ class Fit:
         return tree(self)
 
     def training_columns(self) -> tuple[NDArray, ...]:
-        """The columns that the likelihood saw, one row per customer, for a picture."""
+        """The columns that the likelihood saw, one row per customer, for a picture or a check."""
         if self.rows is None:
-            raise DataError("a picture needs the customers that the model was fitted to; a loaded fit has none")
+            raise DataError("this needs the customers that the model was fitted to; a loaded fit has none")
+        if not self.countable:
+            raise DataError("weights must be whole numbers for customers to be simulated")
         return tuple(np.repeat(column, self.rows.weights.astype(int)) for column in self.rows.columns)
 
-    def simulated_data(self, column: NDArray) -> list[Any]:
-        """What `model.simulate` makes of a column (T, or x) of the training data, by up to 100 draws of the parameters.
+    @property
+    def countable(self) -> bool:
+        """Whether the rows stand for whole numbers of customers."""
+        return self.rows is not None and bool((self.rows.weights == np.round(self.rows.weights)).all())
 
-        One draw, that of an ml or map fit, is used 100 times.
+    def with_draws(self, parameter_draws: Parameters) -> Self:
+        """The same fit with other draws of its parameters, each (S, 1)."""
+        return dataclasses.replace(
+            self, parameter_draws=parameter_draws, sampling={}, chains=1, sample_stats=None, sampling_problems=()
+        )
+
+    def draw(self, number: int) -> dict[str, float]:
+        """The parameters of one draw."""
+        return {name: float(values[number, 0]) for name, values in self.parameter_draws.items()}
+
+    def simulator(self) -> Callable[[np.random.Generator, int], Any]:
+        """What simulates data of the training customers: random generator and number of a draw -> what the data were.
+
+        It knows of each customer what the model does not explain, such as how long he was observed.
         """
-        rng = generator(self.seed, "simulated data")
-        draws = np.resize(np.arange(self.draw_count), CHECKS)
-        return [
-            self.model.simulate(rng, column, **{name: values[s, 0] for name, values in self.parameter_draws.items()})
-            for s in draws
-        ]
+        raise TypeError(f"{type(self.model).__name__} belongs to no family")
+
+    def statistics(self, kind: str | None) -> Statistics:
+        """The numbers that a predictive check of a kind looks at."""
+        raise TypeError(f"{type(self.model).__name__} belongs to no family")
+
+    def predictive_check(
+        self, kind: str | None = None, *, of: Of = "posterior", interval: float = 0.9, seed: int | None = None
+    ) -> pd.DataFrame:
+        """Whether data that the model makes look like those it was fitted to.
+
+        Up to 1,000 data sets (100 where customers are very many) are simulated of as many customers, each observed for
+        as long as the true one and each data set with a draw of the parameters of its own.
+
+        Parameters
+        ----------
+        kind : str, optional
+            One of the kinds of `plot`: the numbers of that picture. If not given, a few statistics of all of them.
+        of : {"posterior", "prior"}
+            Draws of the parameters after the fit (of an ml or map fit from the Laplace approximation), or of the priors
+            alone: what the model held possible before it saw data, for which the p-value says nothing bad.
+        interval : float
+            Coverage of the interval, such as 0.9 for 5 % of the simulated data sets on either side.
+        seed : int, optional
+            Of the simulation; the fit's own if not given.
+
+        Returns
+        -------
+        DataFrame
+            One row per statistic: `observed`; of the simulated data sets `mean`, `lower` and `upper`; and `p_value`,
+            the share of them that lie above what was observed, those equal to it counting half. After the fit a value
+            near 0 or 1 tells of something that the model cannot make; because the same data were fitted, those of a
+            true model lie nearer to 0.5 than uniform ones. `attrs` says how they were made; its `notes` what was left
+            out.
+
+        Warns
+        -----
+        AssumptionWarning
+            If draws of the priors are too wild to be simulated.
+        """
+        return predictive.table(self, kind, self.statistics(kind), of, interval, seed)
 
     def __repr__(self) -> str:
         lines = [
