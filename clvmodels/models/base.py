@@ -25,7 +25,8 @@ from clvmodels.inference.bayes import Sampling, Settings
 from clvmodels.models import predictive
 from clvmodels.models.arviz_tree import LOADED, By, pointwise_log_likelihood, tree
 from clvmodels.models.predictive import Statistics
-from clvmodels.params import Coordinates, Param, Prior, prior_name
+from clvmodels.params import Coordinates, Density, Param, prior_name
+from clvmodels.priors import by_name, why_no_prior
 
 if TYPE_CHECKING:
     from xarray import DataArray, DataTree
@@ -157,14 +158,14 @@ def check_kind(kind: str, *known: str) -> None:
         raise ValueError(f"there is no plot of kind {kind!r}; choose {' or '.join(map(repr, known))}")
 
 
-def check_priors(model: str, priors: Mapping[str, Prior], params: Sequence[Param]) -> None:
-    """Refuse priors of parameters that the model does not have, and what is no prior."""
-    names = [param.name for param in params]
+def check_priors(model: str, priors: Mapping[str, Density], params: Sequence[Param]) -> None:
+    """Refuse priors of parameters that the model does not have, and what is no prior of its parameter."""
+    known = {param.name: param for param in params}
     for name, prior in priors.items():
-        if name not in names:
-            raise ValueError(f"{model} has no parameter {name!r}; it has {', '.join(names)}")
-        if not hasattr(prior, "logpdf"):
-            raise ValueError(f"the prior of {name!r} has no logpdf; use one such as scipy.stats.gamma(2)")
+        if name not in known:
+            raise ValueError(f"{model} has no parameter {name!r}; it has {', '.join(known)}")
+        if why := why_no_prior(prior, known[name].lower, known[name].upper):
+            raise ValueError(f"the prior of {name!r} {why}")
 
 
 class Specification:
@@ -202,8 +203,9 @@ class Model(Specification):
     Parameters
     ----------
     priors : mapping of str to prior, optional
-        A density for a parameter in the user's units: anything with `logpdf`, such as ``scipy.stats.gamma(2)``. Used
-        by map, laplace and mcmc. The others are Normal(0, 2) on the log of the parameter in scaled time and money.
+        A density for a parameter in the user's units: ``clvmodels.Prior("Gamma", alpha=2, beta=1)``, a distribution of
+        PreliZ, or anything with `logpdf`, such as ``scipy.stats.gamma(2)``. Used by every method but ml. The others
+        are Normal(0, 2) on the log of the parameter in scaled time and money.
     """
 
     params: ClassVar[tuple[Param, ...]]
@@ -212,8 +214,8 @@ class Model(Specification):
     kernel: ClassVar[Any] = None  # a fast twin of the likelihood with its gradient, where there is one
     simulate_latent: Any
 
-    def __init__(self, *, priors: Mapping[str, Prior] | None = None) -> None:
-        self.priors = dict(priors or {})
+    def __init__(self, *, priors: Mapping[str, Density] | None = None) -> None:
+        self.priors: dict[str, Density] = {name: by_name(prior) for name, prior in (priors or {}).items()}
         check_priors(type(self).__name__, self.priors, self.params)
 
     def __repr__(self) -> str:
