@@ -117,7 +117,7 @@ def test_counts_of_bgnbd_keep_their_digits_everywhere():
 
 def test_counts_of_pareto_nbd_keep_their_digits_everywhere():
     scales = [(0.1, 3000), (3000, 0.1), (10, 10), (1, 500), (1e7, 1e-3), (1e-60, 1.0), (1.0, 1e-60)]
-    for n, t, x, T, r, (alpha, beta), (s,) in [*hostile_counts(scales, [(0.03,), (1,), (20,), (1e6,)], seed=2)][::17]:
+    for n, t, x, T, r, (alpha, beta), (s,) in [*hostile_counts(scales, [(0.03,), (1,), (20,), (1e6,)], seed=2)][::29]:
         params = {"r": r, "alpha": alpha, "s": s, "beta": beta * max(s, 1.0)}
         with mpmath.workdps(30):
             exact = float(exact_pareto(n, t, x, T, **params))
@@ -131,7 +131,7 @@ def test_survival_of_bgnbd_keeps_its_digits_everywhere():
         [(0, 0.0), (2, 39.0), (300, 39.0), (5000, 39.0)],
     )
     points = itertools.product((1e-3, 4.4, 1e7), shapes, histories, (0.01, 39.0, 1e4))
-    for alpha, (a, b), (x, T), t in [*points][::11]:
+    for alpha, (a, b), (x, T), t in [*points][::13]:
         params = {"r": 0.55, "alpha": alpha, "a": a, "b": b}
         with mpmath.workdps(30):
             exact = float(exact_survival(t, x, T, **params))
@@ -166,11 +166,11 @@ def test_consecutive_counts_are_those_of_each_alone(model, most):
 @every_model
 @pytest.mark.parametrize(("x", "t_x", "T"), [(0, 0, 0), (0, 0, 39), (1, 39, 39), (40, 38, 39), (5000, 38.99, 39)])
 @pytest.mark.parametrize("a", [1.0, 0.03, 20.0])  # or s, where closed forms of expectations have a pole at 1
-@pytest.mark.parametrize("t", [1e-3, 39.0, 200.0])
+@pytest.mark.parametrize("t", [1e-3, 60.0])
 def test_counts_have_probability_one_and_the_mean_of_the_formula(model, x, t_x, T, a, t):
     params = TRUTH[model] | ({"s": a} if model is ParetoNBD else {"a": a})
     largest = 40 + 12 * int((params["r"] + x) * t / (params["alpha"] + T))
-    largest = min(max(largest, 3000 if T == 0 else 1500), 40_000)
+    largest = max(largest, 3000 if T == 0 else 1500)
     pmf = model.conditional_pmf(np.arange(largest)[:, None], t, np.array([x]), t_x, T, **params)[:, 0]
     expected = model.conditional_expected_transactions(t, x, t_x, T, **params)
     assert pmf.sum() == pytest.approx(1, abs=1e-10)
@@ -237,9 +237,8 @@ def test_the_table_is_that_of_the_formula_and_of_predict(cdnow, model):
     # The number of those who buy so often, against the holdout: the whole table has the mean of predict.
     longer = fit.count_distribution(horizon="39 weeks", most=400)
     assert len(longer.columns) == 402
-    np.testing.assert_allclose(
-        longer.to_numpy()[:, :-1] @ np.arange(401), predicted["expected_transactions"], rtol=1e-9
-    )
+    mean = longer.to_numpy()[:, :-1] @ np.arange(401)  # what is less likely than 1e-13 is left out
+    np.testing.assert_allclose(mean, predicted["expected_transactions"], rtol=1e-9, atol=1e-12)
 
 
 @every_model
