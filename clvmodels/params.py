@@ -8,6 +8,7 @@ without bounds.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,17 +19,20 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 PRIOR_SD = 2.0
+_STEP = 1e-3  # of the difference quotients of a user's log density
+
+_ATTEMPTS = 100  # of drawing from a prior of which a part lies where the parameter cannot
 
 
-class Prior(Protocol):
-    """A density of the parameter in the user's units, such as a frozen distribution of `scipy.stats`."""
+class Density(Protocol):
+    """A prior: a density of the parameter in the user's units, by name or such as those of `scipy.stats`."""
 
     def logpdf(self, x: ArrayLike, /) -> NDArray[np.float64]:
         """Logarithm of the density at x."""
         ...
 
 
-def prior_name(prior: Prior) -> str:
+def prior_name(prior: Density) -> str:
     """What a prior is called: a distribution of `scipy.stats` as it was written.
 
     >>> from scipy import stats
@@ -95,13 +99,13 @@ class Coordinates:
     params : tuple of Param
     scales : mapping of str to float
         The data's own units: the mean T ("time") and the mean spend ("money"), in the user's units.
-    priors : mapping of str to Prior
+    priors : mapping of str to Density
         The user's own priors; the others are Normal(0, 2) on u.
     """
 
     params: tuple[Param, ...]
     scales: Mapping[str, float]
-    priors: Mapping[str, Prior]
+    priors: Mapping[str, Density]
 
     def _scale(self, param: Param) -> float:
         return self.scales[param.carries] if param.carries else 1.0
@@ -127,6 +131,24 @@ class Coordinates:
                 values[param.name] = np.array([[median]])
         return self.to_u(values)[0]
 
+    def prior_draws(self, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
+        """Draws of the parameters from their priors alone, in the user's units, each (size, 1).
+
+        A user's prior counts within the support of its parameter only, as in the posterior.
+
+        Raises
+        ------
+        ValueError
+            If a prior can only tell its density, or has next to nothing of it within the support.
+        """
+        values = self.to_values(PRIOR_SD * rng.standard_normal((size, len(self.params))))
+        for param in self.params:
+            if param.name in self.priors:
+                scale, prior = self._scale(param), self.priors[param.name]
+                drawn = _drawn(prior, param.name, scale * param.lower, scale * param.upper, rng, size)
+                values[param.name] = drawn[:, None]
+        return values
+
     def log_prior(self, u: NDArray) -> NDArray[np.float64]:
         """Log density of the coordinates (S, k) -> (S,), up to a constant.
 
@@ -142,8 +164,75 @@ class Coordinates:
                 total += -0.5 * (u[:, i] / PRIOR_SD) ** 2
         return total
 
+    def values_and_slopes(self, u: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Parameters in the user's units at one point u (k,), and d value / d u, each (k,)."""
+        scale, lower, line, between = self._shape
+        exp = np.exp(u)
+        values, slopes = lower + exp, exp
+        if line is not None:
+            values, slopes = np.where(line, u, values), np.where(line, 1.0, slopes)
+        for i in between:
+            param, at = self.params[i], u[[i]]
+            values[i], slopes[i] = param.from_line(at).item(), math.exp(param.log_slope(at).item())
+        return scale * values, scale * slopes
+
+    @functools.cached_property
+    def _shape(self) -> tuple[NDArray, NDArray, NDArray | None, list[int]]:
+        """Scales, lower bounds, which parameters have no bound (None if all have) and which have two."""
+        scale = np.array([self._scale(param) for param in self.params])
+        lower = np.array([param.lower for param in self.params])
+        line = lower == -math.inf
+        between = [i for i, param in enumerate(self.params) if param.upper < math.inf]
+        return scale, np.where(line, 0.0, lower), line if line.any() else None, between
+
+    def log_prior_gradient(self, u: NDArray) -> tuple[float, NDArray[np.float64]]:
+        """`log_prior` at one point u (k,), and its gradient (k,)."""
+        by_default, given = self._given
+        total, gradient = -0.5 * float(u @ (by_default * u)), -by_default * u
+        for i in given:
+            param = self.params[i]
+            near = u[i] + _STEP * np.array([0.0, 1.0, -1.0, 2.0, -2.0])
+            density = np.ravel(self.priors[param.name].logpdf(self._scale(param) * param.from_line(near)))
+            here, up, down, far_up, far_down = density + param.log_slope(near)
+            total += float(here)
+            gradient[i] = (8 * (up - down) - (far_up - far_down)) / (12 * _STEP)
+        return total, gradient
+
+    @functools.cached_property
+    def _given(self) -> tuple[NDArray, list[int]]:
+        """The precisions of the default priors, 0 for the others, and which the others are."""
+        given = [i for i, param in enumerate(self.params) if param.name in self.priors]
+        precision = np.full(len(self.params), PRIOR_SD**-2)
+        precision[given] = 0.0
+        return precision, given
+
     def standard_errors(self, u: NDArray, covariance: NDArray) -> NDArray[np.float64]:
         """Standard errors of the parameters in the user's units, by the delta method, at one point u (k,)."""
         scales = np.array([self._scale(param) for param in self.params])
         slopes = np.exp([param.log_slope(u[i]) for i, param in enumerate(self.params)])
         return np.asarray(scales * slopes * np.sqrt(np.diag(covariance)))
+
+
+def _drawn(
+    prior: Density, name: str, lower: float, upper: float, rng: np.random.Generator, size: int
+) -> NDArray[np.float64]:
+    """Draws (size,) of a user's prior between two bounds: by its quantiles, or by its own generator."""
+    kept: NDArray[np.float64] = np.empty(0)
+    for _ in range(_ATTEMPTS):
+        if hasattr(prior, "ppf"):
+            some = prior.ppf(rng.random(size))
+        elif hasattr(prior, "rvs"):
+            some = prior.rvs(size=size, random_state=rng)
+        else:
+            raise ValueError(
+                f"the prior of {name!r} has neither ppf nor rvs, so that nothing can be drawn from it; use one such as "
+                "scipy.stats.gamma(2)"
+            )
+        some = np.asarray(some, float)
+        kept = np.append(kept, some[(some > lower) & (some < upper)])
+        if len(kept) >= size:
+            return kept[:size]
+    raise ValueError(
+        f"the prior of {name!r}, {prior_name(prior)}, has less than {1 / _ATTEMPTS:.0%} of its probability between "
+        f"{lower:g} and {upper:g}, where {name} may lie; give one that has more"
+    )

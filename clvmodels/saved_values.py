@@ -1,7 +1,7 @@
 """What a saved fit is made of: values as JSON and back, draws as NetCDF and back, each checked when it is read.
 
-Nothing is run: models are looked up by name among those of this package, priors among the distributions of
-`scipy.stats`.
+Nothing is run: models are looked up by name among those of this package, priors among those of
+`clvmodels.priors` and the distributions of `scipy.stats`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from clvmodels.models import ALL
 from clvmodels.models.base import Specification
 from clvmodels.models.survival.cox import Cox
 from clvmodels.models.survival.kaplan_meier import KaplanMeier
+from clvmodels.priors import Prior
 from clvmodels.time import day
 from clvmodels.value.contractual import ContractualCLV
 from clvmodels.value.noncontractual import NonContractualCLV
@@ -44,22 +45,22 @@ _SPECIFICATIONS: dict[str, type[Specification]] = {
 
 
 def netcdf(groups: Mapping[str, Parameters]) -> bytes:
-    """Draws (S, 1) of parameters, or columns (J,) of a curve, by group."""
+    """Draws (chains, draws) of parameters, or columns (J,) of a curve, by group."""
     import h5netcdf
 
     buffer = io.BytesIO()
     with h5netcdf.File(buffer, "w") as file:
         for name, columns in groups.items():
             group = file.create_group(name)
-            size = len(next(iter(columns.values())))
+            shape = next(iter(columns.values())).shape
             if name.endswith("/posterior"):
-                group.dimensions = {"chain": 1, "draw": size}
-                group.create_variable("chain", ("chain",), data=np.arange(1))
-                group.create_variable("draw", ("draw",), data=np.arange(size))
+                group.dimensions = dict(zip(("chain", "draw"), shape, strict=True))
+                for dimension, size in group.dimensions.items():
+                    group.create_variable(dimension, (dimension,), data=np.arange(len(size)))
                 for param, values in columns.items():
-                    group.create_variable(param, ("chain", "draw"), data=values.reshape(1, size))
+                    group.create_variable(param, ("chain", "draw"), data=values)
             else:
-                group.dimensions = {"step": size}
+                group.dimensions = {"step": shape[0]}
                 for column, values in columns.items():
                     group.create_variable(column, ("step",), data=values)
     return buffer.getvalue()
@@ -83,8 +84,8 @@ def curve_columns(content: bytes, group: str, names: list[str]) -> Parameters:
         raise DataError(f"posterior.nc cannot be read: {error}") from error
 
 
-def parameter_draws(content: bytes, part: str, names: list[str], size: int) -> Parameters:
-    """The draws of a model's parameters, each (S, 1)."""
+def parameter_draws(content: bytes, part: str, names: list[str], size: int, chains: int) -> Parameters:
+    """The draws of a model's parameters, each (S, 1), chain after chain."""
     import h5netcdf
 
     expected = f"{counted(size, 'draw')} of {', '.join(names)}"
@@ -94,7 +95,7 @@ def parameter_draws(content: bytes, part: str, names: list[str], size: int) -> P
         with h5netcdf.File(io.BytesIO(content), "r") as file:
             variables = file[f"{part}/posterior"].variables
             shapes = {name: (found.dimensions, found.shape, found.dtype) for name, found in variables.items()}
-            shape = (("chain", "draw"), (1, size), np.dtype(float))
+            shape = (("chain", "draw"), (chains, size // chains), np.dtype(float))
             if any(shapes.get(name) != shape for name in names) or shapes.keys() - {"chain", "draw", *names}:
                 raise DataError(f"it holds {', '.join(shapes) or 'nothing'}, not {expected}")
             return {name: np.asarray(variables[name][...]).reshape(size, 1) for name in names}
@@ -129,13 +130,18 @@ def encoded(value: Any) -> Any:
         return {"kind": "model", "name": name, "arguments": encoded_options(value.options())}
     if isinstance(value, Specification):
         raise DataError(f"{name} is not a model of clvmodels, and would not be found again")
+    if isinstance(value, Prior):
+        return {"kind": "prior by name", "name": value.name, "parameters": encoded_options(value.parameters)}
     if isinstance(value, rv_frozen):
         args, kwds = encoded(list(value.args)), encoded_options(value.kwds)
         prior = {"kind": "prior", "name": value.dist.name, "args": args, "kwds": kwds}
         numbers = all(isinstance(number, (int, float)) for number in (*args, *kwds.values()))
         if numbers and type(decoded(prior).dist) is type(value.dist) and decoded(prior).support() == value.support():
             return prior
-    raise DataError(f"a {name} cannot be saved; a prior can, if it is a distribution such as scipy.stats.gamma(2)")
+    raise DataError(
+        f"a {name} cannot be saved; a prior can, if it is a clvmodels.Prior, or a distribution such as "
+        "scipy.stats.gamma(2)"
+    )
 
 
 def encoded_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,6 +173,8 @@ def decoded(value: Any) -> Any:
         )
     if kind == "model":
         return _decoded_model(get_entry(value, "name", str), decoded_options(get_entry(value, "arguments", dict)))
+    if kind == "prior by name":
+        return Prior(get_entry(value, "name", str), **decoded_options(get_entry(value, "parameters", dict)))
     if kind == "prior":
         known = getattr(stats, get_entry(value, "name", str), None)
         if isinstance(known, stats.rv_continuous):

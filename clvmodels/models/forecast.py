@@ -24,7 +24,7 @@ from clvmodels.data.durations import Durations
 from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks, check_interval, check_seed, generator, summarise
 from clvmodels.errors import AssumptionWarning, DataError, counted
-from clvmodels.models.base import Origin, Rows
+from clvmodels.models.base import DRAWN, Origin, Rows
 from clvmodels.time import Horizon, horizon_days, horizon_length, unit_days
 
 IntervalOf = Literal["outcome", "mean"]
@@ -326,7 +326,7 @@ def told(fit: Forecaster, point: Forecast, drawn: str | None) -> list[str]:
     """The notes of a table, with where the draws come from if there are any; what must be warned of is."""
     for caution in point.cautions:
         warnings.warn(caution, AssumptionWarning, stacklevel=4)
-    source = [f"{drawn}: {point.drawn_from}"] if drawn and fit.method != "laplace" else []
+    source = [f"{drawn}: {point.drawn_from}"] if drawn and fit.method not in DRAWN else []
     return [*point.notes, *point.cautions, *source]
 
 
