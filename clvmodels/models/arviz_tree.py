@@ -30,7 +30,10 @@ def tree(fit: Fit) -> DataTree:
     import xarray as xr
 
     drawn = fit.posterior
-    groups = {"posterior": _parameters(drawn).assign_attrs(drawn.sampling or {})}
+    groups = {"posterior": parameters(drawn).assign_attrs(drawn.sampling or {})}
+    if drawn.sample_stats is not None:
+        stats = {name: (("chain", "draw"), values) for name, values in drawn.sample_stats.items()}
+        groups["sample_stats"] = xr.Dataset(stats, _chains(drawn))
     notes = [] if drawn is fit else [f"the {fit.method} fit has no draws; these are of its Laplace approximation"]
     if fit.rows is None:
         notes.append(LOADED)
@@ -70,7 +73,7 @@ def pointwise_log_likelihood(fit: Fit, by: By) -> DataArray:
     )
 
 
-def _parameters(fit: Fit) -> Dataset:
+def parameters(fit: Fit) -> Dataset:
     """The draws of the parameters by name; those of the coefficients together, by the names of their covariates."""
     import xarray as xr
 

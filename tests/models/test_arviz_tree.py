@@ -21,11 +21,16 @@ def taken(tree):
     return az.from_datatree(tree) if hasattr(az, "from_datatree") else tree
 
 
-def by_arviz(name, *args):
-    """What a function of ArviZ makes of it; what ArviZ warns its own programmers of is not what this is about."""
+def by_quiet(function, *args, **kwargs):
+    """Call a function whose warnings, those of ArviZ to its own programmers included, are not what this is about."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return getattr(az, name)(*args)
+        return function(*args, **kwargs)
+
+
+def by_arviz(name, *args):
+    """What a function of ArviZ makes of it."""
+    return by_quiet(getattr(az, name), *args)
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +154,32 @@ def test_arviz_draws_it(fit):
     for name in ("plot_trace", "plot_forest", "plot_pair"):
         by_arviz(name, taken(fit.inference_data))
         plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def sampled(shop):
+    return by_quiet(clv.GammaGamma().fit, shop, "mcmc", seed=1, draws=300, chains=3, progress=False)
+
+
+def test_chains_are_told_apart_and_what_the_sampler_said(sampled):
+    tree = sampled.inference_data
+    assert set(tree) == {"posterior", "sample_stats", "observed_data", "log_likelihood"}
+    q = tree["posterior"]["q"]
+    assert q.sizes == {"chain": 3, "draw": 300}
+    np.testing.assert_array_equal(q.to_numpy()[1], sampled.parameter_draws["q"][300:600, 0])
+    for name, values in sampled.sample_stats.items():
+        np.testing.assert_array_equal(tree["sample_stats"][name], values)
+    by_row = sampled.pointwise_log_likelihood()
+    assert by_row.sizes["chain"] == 3
+    one = {name: draws[650, 0] for name, draws in sampled.parameter_draws.items()}
+    np.testing.assert_allclose(by_row[2, 50], clv.GammaGamma.log_likelihood(*sampled.rows.columns, **one), rtol=1e-9)
+    assert tree["posterior"].attrs["r_hat"] == sampled.sampling["r_hat"]
+
+
+def test_arviz_judges_the_chains(sampled, tmp_path):
+    table = by_arviz("summary", taken(sampled.inference_data))
+    assert (table["r_hat"].astype(float) < 1.1).all()
+    sampled.inference_data.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
 
 
 def test_it_is_written_and_read(fit, tmp_path):
