@@ -218,6 +218,13 @@ def test_arviz_judges_the_chains(sampled, tmp_path):
     sampled.inference_data.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
 
 
+def test_chains_are_kept_by_a_saved_fit(sampled, tmp_path):
+    clv.save(sampled, tmp_path / "fit.clv")
+    tree = clv.load(tmp_path / "fit.clv").inference_data
+    assert set(tree) == {"posterior", "prior"}
+    xr.testing.assert_equal(tree["posterior"].to_dataset(), sampled.inference_data["posterior"].to_dataset())
+
+
 def test_it_is_written_and_read(fit, tmp_path):
     fit.inference_data.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
     with xr.open_datatree(tmp_path / "fit.nc", engine="h5netcdf") as tree:
