@@ -214,7 +214,7 @@ class Coordinates:
 
 
 def _drawn(
-    prior: Prior, name: str, lower: float, upper: float, rng: np.random.Generator, size: int
+    prior: Density, name: str, lower: float, upper: float, rng: np.random.Generator, size: int
 ) -> NDArray[np.float64]:
     """Draws (size,) of a user's prior between two bounds: by its quantiles, or by its own generator."""
     kept: NDArray[np.float64] = np.empty(0)
