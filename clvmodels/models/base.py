@@ -23,13 +23,13 @@ from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import bayes, laplace, likelihood
 from clvmodels.inference.bayes import Sampling, Settings
 from clvmodels.models import predictive
-from clvmodels.models.arviz_tree import LOADED, By, pointwise_log_likelihood, tree
+from clvmodels.models.arviz_tree import LOADED, By, pointwise_log_likelihood, simulated_groups, tree
 from clvmodels.models.predictive import Statistics
 from clvmodels.params import Coordinates, Density, Param, prior_name
 from clvmodels.priors import by_name, why_no_prior
 
 if TYPE_CHECKING:
-    from xarray import DataArray, DataTree
+    from xarray import DataArray, Dataset, DataTree
 
 Method = Literal["ml", "map", "laplace", "mcmc"]
 METHODS: tuple[Method, ...] = ("ml", "map", "laplace", "mcmc")
@@ -525,9 +525,9 @@ class Fit:
     def log_likelihood_blocks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
         """Log-likelihood of one customer of each distinct row, by draw of the posterior: blocks of rows, (S, B)."""
         rows, drawn = self.training_rows, self.posterior
-        formula = self.model.target(rows, self.coordinates, prior=False).log_likelihood
         for part in blocks(np.full(len(rows.weights), drawn.draw_count)):
-            yield part, np.asarray(formula(drawn.parameter_draws, part))
+            columns = [column[part] for column in rows.columns]
+            yield part, np.asarray(self.model.row_log_likelihood(columns, drawn.parameter_draws))
 
     def pointwise_log_likelihood(self, by: By = "row") -> DataArray:
         """Log-likelihood of each customer by draw of the parameters; of an ml or map fit by the draws of `posterior`.
@@ -549,13 +549,20 @@ class Fit:
         """
         return pointwise_log_likelihood(self, by)
 
+    @functools.cached_property
+    def simulated_groups(self) -> tuple[dict[str, Dataset], list[str]]:
+        """The groups of `inference_data` that are simulated, and what is missing: made once."""
+        return simulated_groups(self)
+
     @property
     def inference_data(self) -> DataTree:
         """Draws, data and log-likelihood as an xarray DataTree in ArviZ's groups, made anew each time.
 
-        `posterior` (chain, draw; of an ml or map fit the draws of its Laplace approximation), `observed_data` and
-        `log_likelihood` by distinct row, with its `weight`. `attrs` has model, method, unit, data hash, seed and
-        version, and `notes` what is missing and why: of a loaded fit all that needs its customers.
+        `posterior` and `prior` (chain, draw; of an ml or map fit the draws of its Laplace approximation), of mcmc
+        `sample_stats`; `observed_data` and `log_likelihood` by distinct row, with its `weight`; `posterior_predictive`
+        and `prior_predictive`, the `statistics` of `predictive_check` of 100 simulated data sets, which stand in
+        `observed_data` too. `attrs` has model, method, unit, data hash, seed and version, and `notes` what is missing
+        and why: of a loaded fit all that needs its customers.
 
         ArviZ 1 takes it as it is, ``az.summary(fit.inference_data)``; ArviZ 0.23, which came before the DataTree,
         takes ``az.from_datatree(fit.inference_data)``. A function that counts every row once, as `az.loo` does, needs
