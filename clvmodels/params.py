@@ -24,15 +24,15 @@ _STEP = 1e-3  # of the difference quotients of a user's log density
 _ATTEMPTS = 100  # of drawing from a prior of which a part lies where the parameter cannot
 
 
-class Prior(Protocol):
-    """A density of the parameter in the user's units, such as a frozen distribution of `scipy.stats`."""
+class Density(Protocol):
+    """A prior: a density of the parameter in the user's units, by name or such as those of `scipy.stats`."""
 
     def logpdf(self, x: ArrayLike, /) -> NDArray[np.float64]:
         """Logarithm of the density at x."""
         ...
 
 
-def prior_name(prior: Prior) -> str:
+def prior_name(prior: Density) -> str:
     """What a prior is called: a distribution of `scipy.stats` as it was written.
 
     >>> from scipy import stats
@@ -99,13 +99,13 @@ class Coordinates:
     params : tuple of Param
     scales : mapping of str to float
         The data's own units: the mean T ("time") and the mean spend ("money"), in the user's units.
-    priors : mapping of str to Prior
+    priors : mapping of str to Density
         The user's own priors; the others are Normal(0, 2) on u.
     """
 
     params: tuple[Param, ...]
     scales: Mapping[str, float]
-    priors: Mapping[str, Prior]
+    priors: Mapping[str, Density]
 
     def _scale(self, param: Param) -> float:
         return self.scales[param.carries] if param.carries else 1.0
@@ -214,7 +214,7 @@ class Coordinates:
 
 
 def _drawn(
-    prior: Prior, name: str, lower: float, upper: float, rng: np.random.Generator, size: int
+    prior: Density, name: str, lower: float, upper: float, rng: np.random.Generator, size: int
 ) -> NDArray[np.float64]:
     """Draws (size,) of a user's prior between two bounds: by its quantiles, or by its own generator."""
     kept: NDArray[np.float64] = np.empty(0)

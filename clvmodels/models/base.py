@@ -7,9 +7,9 @@ import functools
 import hashlib
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,13 +18,18 @@ from scipy import stats
 
 from clvmodels.data.customers import Customers
 from clvmodels.data.summary import Summary
-from clvmodels.draws import Of, Parameters, check_seed, generator, new_seed
+from clvmodels.draws import Of, Parameters, blocks, check_seed, generator, new_seed
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import bayes, laplace, likelihood
 from clvmodels.inference.bayes import Sampling, Settings
 from clvmodels.models import predictive
+from clvmodels.models.arviz_tree import LOADED, By, pointwise_log_likelihood, tree
 from clvmodels.models.predictive import Statistics
-from clvmodels.params import Coordinates, Param, Prior, prior_name
+from clvmodels.params import Coordinates, Density, Param, prior_name
+from clvmodels.priors import by_name, why_no_prior
+
+if TYPE_CHECKING:
+    from xarray import DataArray, DataTree
 
 Method = Literal["ml", "map", "laplace", "mcmc"]
 METHODS: tuple[Method, ...] = ("ml", "map", "laplace", "mcmc")
@@ -153,14 +158,14 @@ def check_kind(kind: str, *known: str) -> None:
         raise ValueError(f"there is no plot of kind {kind!r}; choose {' or '.join(map(repr, known))}")
 
 
-def check_priors(model: str, priors: Mapping[str, Prior], params: Sequence[Param]) -> None:
-    """Refuse priors of parameters that the model does not have, and what is no prior."""
-    names = [param.name for param in params]
+def check_priors(model: str, priors: Mapping[str, Density], params: Sequence[Param]) -> None:
+    """Refuse priors of parameters that the model does not have, and what is no prior of its parameter."""
+    known = {param.name: param for param in params}
     for name, prior in priors.items():
-        if name not in names:
-            raise ValueError(f"{model} has no parameter {name!r}; it has {', '.join(names)}")
-        if not hasattr(prior, "logpdf"):
-            raise ValueError(f"the prior of {name!r} has no logpdf; use one such as scipy.stats.gamma(2)")
+        if name not in known:
+            raise ValueError(f"{model} has no parameter {name!r}; it has {', '.join(known)}")
+        if why := why_no_prior(prior, known[name].lower, known[name].upper):
+            raise ValueError(f"the prior of {name!r} {why}")
 
 
 class Specification:
@@ -198,17 +203,19 @@ class Model(Specification):
     Parameters
     ----------
     priors : mapping of str to prior, optional
-        A density for a parameter in the user's units: anything with `logpdf`, such as ``scipy.stats.gamma(2)``. Used
-        by map, laplace and mcmc. The others are Normal(0, 2) on the log of the parameter in scaled time and money.
+        A density for a parameter in the user's units: ``clvmodels.Prior("Gamma", alpha=2, beta=1)``, a distribution of
+        PreliZ, or anything with `logpdf`, such as ``scipy.stats.gamma(2)``. Used by every method but ml. The others
+        are Normal(0, 2) on the log of the parameter in scaled time and money.
     """
 
     params: ClassVar[tuple[Param, ...]]
     columns: tuple[str, ...]
     simulate: Any
     kernel: ClassVar[Any] = None  # a fast twin of the likelihood with its gradient, where there is one
+    simulate_latent: Any
 
-    def __init__(self, *, priors: Mapping[str, Prior] | None = None) -> None:
-        self.priors = dict(priors or {})
+    def __init__(self, *, priors: Mapping[str, Density] | None = None) -> None:
+        self.priors: dict[str, Density] = {name: by_name(prior) for name, prior in (priors or {}).items()}
         check_priors(type(self).__name__, self.priors, self.params)
 
     def __repr__(self) -> str:
@@ -245,6 +252,10 @@ class Model(Specification):
     def fit_rows(self, data: Any) -> Rows:
         """Distinct rows that the likelihood is made of; raises or warns where the data cannot carry a fit."""
         raise TypeError(f"{type(self).__name__} belongs to no family")
+
+    def in_likelihood(self, data: Any) -> NDArray[np.bool_]:
+        """Which customers the likelihood counts, (N,); all, unless a family leaves some out."""
+        return np.ones(len(data), bool)
 
     def scales(self, rows: Rows) -> dict[str, float]:
         """The data's own unit of time or money."""
@@ -427,6 +438,11 @@ class Fit:
     sample_stats: Mapping[str, NDArray] | None = None
     sampling_problems: tuple[str, ...] = ()
 
+    @property
+    def draw_count(self) -> int:
+        """How many draws of the parameters there are: 1 of an ml or map fit."""
+        return len(next(iter(self.parameter_draws.values())))
+
     @functools.cached_property
     def posterior(self) -> Self:
         """A fit with draws of the parameters: itself if it has them, else the Laplace approximation."""
@@ -498,6 +514,55 @@ class Fit:
             "distinct_rows": self.distinct_rows,
             **(self.sampling or {}),
         }
+
+    @property
+    def training_rows(self) -> Rows:
+        """The distinct rows, refused where there are none."""
+        if self.rows is None:
+            raise DataError(f"{LOADED}; fit the model again")
+        return self.rows
+
+    def log_likelihood_blocks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Log-likelihood of one customer of each distinct row, by draw of the posterior: blocks of rows, (S, B)."""
+        rows, drawn = self.training_rows, self.posterior
+        formula = self.model.target(rows, self.coordinates, prior=False).log_likelihood
+        for part in blocks(np.full(len(rows.weights), drawn.draw_count)):
+            yield part, np.asarray(formula(drawn.parameter_draws, part))
+
+    def pointwise_log_likelihood(self, by: By = "row") -> DataArray:
+        """Log-likelihood of each customer by draw of the parameters; of an ml or map fit by the draws of `posterior`.
+
+        Parameters
+        ----------
+        by : {"row", "customer"}
+            Once per distinct row, with the number of customers that share it as the coordinate `weight`; or expanded
+            to customers, as ArviZ's `loo` wants it, those left out of the fit excepted. Memory is that of draws x rows.
+
+        Returns
+        -------
+        DataArray, (chain, draw, row) or (chain, draw, customer)
+
+        Raises
+        ------
+        DataError
+            If it is a loaded fit, which has no customers.
+        """
+        return pointwise_log_likelihood(self, by)
+
+    @property
+    def inference_data(self) -> DataTree:
+        """Draws, data and log-likelihood as an xarray DataTree in ArviZ's groups, made anew each time.
+
+        `posterior` (chain, draw; of an ml or map fit the draws of its Laplace approximation), `observed_data` and
+        `log_likelihood` by distinct row, with its `weight`. `attrs` has model, method, unit, data hash, seed and
+        version, and `notes` what is missing and why: of a loaded fit all that needs its customers.
+
+        ArviZ 1 takes it as it is, ``az.summary(fit.inference_data)``; ArviZ 0.23, which came before the DataTree,
+        takes ``az.from_datatree(fit.inference_data)``. A function that counts every row once, as `az.loo` does, needs
+        the customers: ``tree["log_likelihood"] = fit.pointwise_log_likelihood(by="customer").to_dataset()`` first, or
+        `clvmodels.compare_loo`.
+        """
+        return tree(self)
 
     def training_columns(self) -> tuple[NDArray, ...]:
         """The columns that the likelihood saw, one row per customer, for a picture or a check."""
@@ -577,6 +642,16 @@ class Fit:
             *(f"! {problem}" for problem in self.problems),
         ]
         return "\n".join(lines)
+
+
+def latent_blocks(
+    fit: Fit, columns: tuple[NDArray, ...], seed: int | None
+) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+    """What `model.simulate_latent` draws of customers given their columns (N,): slices, and (S, B) by name."""
+    source, seed = fit.posterior, fit.seed if seed is None else check_seed(seed)
+    for number, part in enumerate(blocks(np.full(len(columns[0]), source.draw_count))):
+        rng = generator(seed, "latent", type(fit.model).__name__, number)
+        yield part, source.model.simulate_latent(rng, *(column[part] for column in columns), **source.parameter_draws)
 
 
 Specification.results = Fit

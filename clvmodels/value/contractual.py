@@ -21,6 +21,7 @@ from clvmodels.errors import AssumptionWarning, DataError
 from clvmodels.inference.bayes import Sampling
 from clvmodels.models import forecast
 from clvmodels.models.base import Method, Origin, Specification, given_or_training
+from clvmodels.models.exceedance import Threshold, exceedance
 from clvmodels.models.forecast import Forecast, IntervalOf
 from clvmodels.models.survival.base import SurvivalFit
 from clvmodels.models.survival.contracts import ContractFit, new_contract
@@ -31,6 +32,7 @@ from clvmodels.value.margin import Margin, checked_margin, margin_attribute, mar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from xarray import DataTree
 
 
 # So many endings tell on which days contracts end.
@@ -93,6 +95,11 @@ class ContractualCLVFit:
     def log_likelihood(self) -> float:
         """That of the survival model: prices are known, not estimated."""
         return float(self.survival.log_likelihood)
+
+    @property
+    def inference_data(self) -> DataTree:
+        """That of the survival model: `Fit.inference_data`."""
+        return self.survival.inference_data
 
     @property
     def aic(self) -> float:
@@ -189,6 +196,43 @@ class ContractualCLVFit:
         """
         data, worth = self._customers(data), self._worth(margin, discount_rate)
         return forecast.total(self, data, horizon, interval, interval_of, seed, by, **worth)
+
+    def exceedance(
+        self,
+        threshold: Threshold,
+        data: Durations | None = None,
+        *,
+        horizon: Horizon | None,
+        quantity: str = "clv",
+        by: str | None = None,
+        margin: Margin | None = None,
+        discount_rate: float | None = None,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Probability that an outcome exceeds a threshold, and what is lost on average by acting on it or not.
+
+        As `NonContractualCLVFit.exceedance`, of the active customers.
+
+        Parameters
+        ----------
+        threshold : number, str or mapping
+            For each customer the same; the column of the data that holds each customer's; or a mapping from rows of
+            `total(by=)` to what their totals are held against, such as ``{"all": 10_000}``.
+        quantity : str
+            The outcome: "retained", "lifetime", "revenue" or "clv".
+        data, horizon, margin, discount_rate, seed
+            As in `predict`. An infinite horizon needs a discount rate.
+        by : str, optional
+            An attribute of the data: one row for each of its values and one for all customers, the sum of their
+            outcomes against the sum of their thresholds.
+
+        Returns
+        -------
+        DataFrame, one row per active customer, or per segment
+            The columns of `clvmodels.schema.EXCEEDANCE`, of segments `customers` besides.
+        """
+        data, worth = self._customers(data), self._worth(margin, discount_rate)
+        return exceedance(self, data, threshold, quantity, horizon, by, seed, **worth)
 
     def draws(
         self,

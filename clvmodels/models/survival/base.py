@@ -108,11 +108,6 @@ class SurvivalFit(ContractFit, Fit):
         """The longest tenure that the model speaks of."""
         return math.inf
 
-    @property
-    def draw_count(self) -> int:
-        """How many draws of the parameters there are: 1 of an ml or map fit."""
-        return len(next(iter(self.parameter_draws.values())))
-
     def customer_columns(self, data: Durations) -> tuple[NDArray[np.float64], ...]:
         """What the model knows of each customer, each (N,): first the tenure on its clock."""
         data = survival_data(data, type(self.model).__name__, self.clock)
