@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from clvmodels.evaluation.comparators import OwnRate as OwnRate
     from clvmodels.evaluation.comparators import PredictZero as PredictZero
     from clvmodels.evaluation.comparators import RepeatLastPeriod as RepeatLastPeriod
+    from clvmodels.evaluation.loo import LooComparison as LooComparison
+    from clvmodels.evaluation.loo import compare_loo as compare_loo
     from clvmodels.evaluation.monitoring import Check as Check
     from clvmodels.evaluation.monitoring import check as check
     from clvmodels.evaluation.peer_lifetimes import LifetimesCLV as LifetimesCLV
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from clvmodels.models.transactions.pareto_nbd import ParetoNBD as ParetoNBD
     from clvmodels.persistence import load as load
     from clvmodels.persistence import save as save
+    from clvmodels.priors import Prior as Prior
     from clvmodels.value.contractual import ContractualCLV as ContractualCLV
     from clvmodels.value.noncontractual import NonContractualCLV as NonContractualCLV
     from clvmodels.value.simple import SimpleCLV as SimpleCLV
@@ -83,6 +86,9 @@ _HOME = {
     "ContractualCLV": "clvmodels.value.contractual",
     "NonContractualCLV": "clvmodels.value.noncontractual",
     "SimpleCLV": "clvmodels.value.simple",
+    "LooComparison": "clvmodels.evaluation.loo",
+    "compare_loo": "clvmodels.evaluation.loo",
+    "Prior": "clvmodels.priors",
     "Check": "clvmodels.evaluation.monitoring",
     "check": "clvmodels.evaluation.monitoring",
     "PredictZero": "clvmodels.evaluation.comparators",

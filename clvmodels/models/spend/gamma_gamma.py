@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clvmodels.kernels import gamma_gamma
 from clvmodels.models.spend.base import SpendModel
 from clvmodels.ops import gammaln, log
 from clvmodels.params import Param
@@ -41,6 +42,7 @@ class GammaGamma(SpendModel):
         Param("q", "shape of the customers' scales: large means that customers are alike", lower=1.0),
         Param("v", "inverse scale of them; the mean transaction is p v / (q - 1)", carries="money"),
     )
+    kernel = staticmethod(gamma_gamma.kernel)
 
     @staticmethod
     def log_likelihood(x: Any, m_x: Any, *, p: Any, q: Any, v: Any) -> Any:
@@ -71,6 +73,13 @@ class GammaGamma(SpendModel):
         """Mean of x transactions of new customers, 0 where x is 0."""
         nu = rng.gamma(q, 1 / v, x.shape)
         return np.where(x > 0, rng.gamma(p * np.maximum(x, 1)) / (nu * np.maximum(x, 1)), 0.0)
+
+    @staticmethod
+    def simulate_latent(
+        rng: np.random.Generator, x: NDArray, m_x: NDArray, *, p: NDArray, q: NDArray, v: NDArray
+    ) -> dict[str, NDArray[np.float64]]:
+        """A customer's own mean p / nu, with nu Gamma(p x + q, v + x m_x) given the past: `mean_spend`, (S, N)."""
+        return {"mean_spend": p * (v + x * m_x) / rng.standard_gamma(p * x + q)}
 
     @staticmethod
     def simulate_future(
