@@ -8,6 +8,7 @@ without bounds.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 PRIOR_SD = 2.0
+_STEP = 1e-3  # of the difference quotients of a user's log density
 
 
-class Density(Protocol):
+class PriorDensity(Protocol):
     """A prior: a density of the parameter in the user's units, by name or such as those of `scipy.stats`."""
 
     def logpdf(self, x: ArrayLike, /) -> NDArray[np.float64]:
@@ -28,7 +30,7 @@ class Density(Protocol):
         ...
 
 
-def prior_name(prior: Density) -> str:
+def prior_name(prior: PriorDensity) -> str:
     """What a prior is called: a distribution of `scipy.stats` as it was written.
 
     >>> from scipy import stats
@@ -95,13 +97,13 @@ class Coordinates:
     params : tuple of Param
     scales : mapping of str to float
         The data's own units: the mean T ("time") and the mean spend ("money"), in the user's units.
-    priors : mapping of str to Density
+    priors : mapping of str to PriorDensity
         The user's own priors; the others are Normal(0, 2) on u.
     """
 
     params: tuple[Param, ...]
     scales: Mapping[str, float]
-    priors: Mapping[str, Density]
+    priors: Mapping[str, PriorDensity]
 
     def _scale(self, param: Param) -> float:
         return self.scales[param.carries] if param.carries else 1.0
@@ -141,6 +143,48 @@ class Coordinates:
             else:
                 total += -0.5 * (u[:, i] / PRIOR_SD) ** 2
         return total
+
+    def values_and_slopes(self, u: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Parameters in the user's units at one point u (k,), and d value / d u, each (k,)."""
+        scale, lower, line, between = self._shape
+        exp = np.exp(u)
+        values, slopes = lower + exp, exp
+        if line is not None:
+            values, slopes = np.where(line, u, values), np.where(line, 1.0, slopes)
+        for i in between:
+            param, at = self.params[i], u[[i]]
+            values[i], slopes[i] = param.from_line(at).item(), math.exp(param.log_slope(at).item())
+        return scale * values, scale * slopes
+
+    @functools.cached_property
+    def _shape(self) -> tuple[NDArray, NDArray, NDArray | None, list[int]]:
+        """Scales, lower bounds, which parameters have no bound (None if all have) and which have two."""
+        scale = np.array([self._scale(param) for param in self.params])
+        lower = np.array([param.lower for param in self.params])
+        line = lower == -math.inf
+        between = [i for i, param in enumerate(self.params) if param.upper < math.inf]
+        return scale, np.where(line, 0.0, lower), line if line.any() else None, between
+
+    def log_prior_gradient(self, u: NDArray) -> tuple[float, NDArray[np.float64]]:
+        """`log_prior` at one point u (k,), and its gradient (k,)."""
+        by_default, given = self._given
+        total, gradient = -0.5 * float(u @ (by_default * u)), -by_default * u
+        for i in given:
+            param = self.params[i]
+            near = u[i] + _STEP * np.array([0.0, 1.0, -1.0, 2.0, -2.0])
+            density = np.ravel(self.priors[param.name].logpdf(self._scale(param) * param.from_line(near)))
+            here, up, down, far_up, far_down = density + param.log_slope(near)
+            total += float(here)
+            gradient[i] = (8 * (up - down) - (far_up - far_down)) / (12 * _STEP)
+        return total, gradient
+
+    @functools.cached_property
+    def _given(self) -> tuple[NDArray, list[int]]:
+        """The precisions of the default priors, 0 for the others, and which the others are."""
+        given = [i for i, param in enumerate(self.params) if param.name in self.priors]
+        precision = np.full(len(self.params), PRIOR_SD**-2)
+        precision[given] = 0.0
+        return precision, given
 
     def standard_errors(self, u: NDArray, covariance: NDArray) -> NDArray[np.float64]:
         """Standard errors of the parameters in the user's units, by the delta method, at one point u (k,)."""

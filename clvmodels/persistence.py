@@ -303,9 +303,8 @@ def _described(fit: SavedFit) -> tuple[dict[str, Any], dict[str, Parameters]]:
             posterior: Any = str(error)
         else:
             posterior = None if drawn is part else _described_estimate(drawn)
-            draws[f"{_name(part.model)}/posterior"] = dict(
-                zip(_draw_names(part), drawn.parameter_draws.values(), strict=True)
-            )
+            by_chain = (values.reshape(drawn.chains, -1) for values in drawn.parameter_draws.values())
+            draws[f"{_name(part.model)}/posterior"] = dict(zip(_draw_names(part), by_chain, strict=True))
         described["parts"][_name(part.model)] = {
             "seed": part.seed,
             "size": part.size,
@@ -398,6 +397,8 @@ def _described_estimate(fit: Fit) -> dict[str, Any]:
         "log_likelihood": fit.log_likelihood,
         "optimum": optimum | {name: optimum[name].tolist() for name in ("u", "covariance")},
         "sampling": fit.sampling,
+        "chains": fit.chains,
+        "sampling_problems": list(fit.sampling_problems),
     }
 
 
@@ -558,12 +559,14 @@ def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: b
     def fit(estimate: dict[str, Any], saved_posterior: Fit | str | None = None) -> Fit:
         optimum = _restored_optimum(get_entry(estimate, "optimum", dict), len(names))
         sampling = get_entry(estimate, "sampling", (dict, NoneType))
+        chains = get_whole(estimate, "chains", least=1) if "chains" in estimate else 1
         if sampling is None and saved_posterior is None:
             raise DataError("posterior in model.json is missing or of the wrong kind")
         with np.errstate(all="ignore"):  # what overflows is refused
             drawn = coordinates.to_values(optimum.u[None])
             if sampling is not None:
-                drawn = dict(zip(names, parameter_draws(draws, _name(model), saved_names, size).values(), strict=True))
+                saved = parameter_draws(draws, _name(model), saved_names, size, chains)
+                drawn = dict(zip(names, saved.values(), strict=True))
             _check_support(drawn, coordinates)
         method = get_entry(estimate, "method", str)
         if method not in METHODS:
@@ -577,7 +580,9 @@ def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: b
             log_likelihood=get_number(estimate, "log_likelihood"),
             coordinates=coordinates,
             optimum=optimum,
-            sampling=sampling and {name: get_number(sampling, name) for name in sampling},
+            sampling=sampling and {name: _figure(sampling, name) for name in sampling},
+            chains=chains,
+            sampling_problems=get_texts(estimate, "sampling_problems") if "sampling_problems" in estimate else (),
             origin=origin,
             data_hash=get_entry(described, "data_hash", str),
             distinct_rows=get_whole(described, "distinct_rows", least=1),
@@ -587,6 +592,11 @@ def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: b
 
     posterior = get_entry(described, "posterior", (dict, str, NoneType))
     return fit(get_entry(described, "estimate", dict), fit(posterior) if isinstance(posterior, dict) else posterior)
+
+
+def _figure(sampling: dict[str, Any], name: str) -> float | str:
+    """What is said of the draws: a number, or the name of the sampler."""
+    return get_entry(sampling, name, str) if name == "engine" else get_number(sampling, name)
 
 
 def _restored_optimum(described: dict[str, Any], k: int) -> Optimum:

@@ -45,22 +45,22 @@ _SPECIFICATIONS: dict[str, type[Specification]] = {
 
 
 def netcdf(groups: Mapping[str, Parameters]) -> bytes:
-    """Draws (S, 1) of parameters, or columns (J,) of a curve, by group."""
+    """Draws (chains, draws) of parameters, or columns (J,) of a curve, by group."""
     import h5netcdf
 
     buffer = io.BytesIO()
     with h5netcdf.File(buffer, "w") as file:
         for name, columns in groups.items():
             group = file.create_group(name)
-            size = len(next(iter(columns.values())))
+            shape = next(iter(columns.values())).shape
             if name.endswith("/posterior"):
-                group.dimensions = {"chain": 1, "draw": size}
-                group.create_variable("chain", ("chain",), data=np.arange(1))
-                group.create_variable("draw", ("draw",), data=np.arange(size))
+                group.dimensions = dict(zip(("chain", "draw"), shape, strict=True))
+                for dimension, size in group.dimensions.items():
+                    group.create_variable(dimension, (dimension,), data=np.arange(len(size)))
                 for param, values in columns.items():
-                    group.create_variable(param, ("chain", "draw"), data=values.reshape(1, size))
+                    group.create_variable(param, ("chain", "draw"), data=values)
             else:
-                group.dimensions = {"step": size}
+                group.dimensions = {"step": shape[0]}
                 for column, values in columns.items():
                     group.create_variable(column, ("step",), data=values)
     return buffer.getvalue()
@@ -84,8 +84,8 @@ def curve_columns(content: bytes, group: str, names: list[str]) -> Parameters:
         raise DataError(f"posterior.nc cannot be read: {error}") from error
 
 
-def parameter_draws(content: bytes, part: str, names: list[str], size: int) -> Parameters:
-    """The draws of a model's parameters, each (S, 1)."""
+def parameter_draws(content: bytes, part: str, names: list[str], size: int, chains: int) -> Parameters:
+    """The draws of a model's parameters, each (S, 1), chain after chain."""
     import h5netcdf
 
     expected = f"{counted(size, 'draw')} of {', '.join(names)}"
@@ -95,7 +95,7 @@ def parameter_draws(content: bytes, part: str, names: list[str], size: int) -> P
         with h5netcdf.File(io.BytesIO(content), "r") as file:
             variables = file[f"{part}/posterior"].variables
             shapes = {name: (found.dimensions, found.shape, found.dtype) for name, found in variables.items()}
-            shape = (("chain", "draw"), (1, size), np.dtype(float))
+            shape = (("chain", "draw"), (chains, size // chains), np.dtype(float))
             if any(shapes.get(name) != shape for name in names) or shapes.keys() - {"chain", "draw", *names}:
                 raise DataError(f"it holds {', '.join(shapes) or 'nothing'}, not {expected}")
             return {name: np.asarray(variables[name][...]).reshape(size, 1) for name in names}

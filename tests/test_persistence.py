@@ -574,7 +574,11 @@ def netcdf(fits, change=lambda draws: draws, **parts):
     """The draws of the fit, with something else in them."""
     known = {name: getattr(fits["map"], name).posterior.parameter_draws for name in ("transactions", "spend")}
     groups = known | {"transactions": change(known["transactions"])} | parts
-    return saved_values.netcdf({f"{name}/posterior": draws for name, draws in groups.items()})
+    return saved_values.netcdf({f"{name}/posterior": in_one_chain(draws) for name, draws in groups.items()})
+
+
+def in_one_chain(draws):
+    return {name: values.reshape(1, -1) for name, values in draws.items()}
 
 
 def with_value(value):
@@ -608,7 +612,7 @@ def test_draws_of_another_model_or_none_are_refused(fits, saved, tmp_path):
     refused(
         changed(saved, path, posterior_nc=netcdf(fits, transactions=spend)), "it holds chain, draw, p, q, v, not 200"
     )
-    only = saved_values.netcdf({"spend/posterior": spend}) + bytes(5000)
+    only = saved_values.netcdf({"spend/posterior": in_one_chain(spend)}) + bytes(5000)
     refused(changed(saved, path, posterior_nc=only), "posterior.nc cannot be read: ")
     refused(changed(saved, path, posterior_nc=b""), "posterior.nc is too small for 200 draws of r, alpha, a, b")
     refused(changed(saved, path, posterior_nc=bytes(100_000)), "posterior.nc cannot be read: ")

@@ -9,7 +9,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar, Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,14 +18,16 @@ from scipy import stats
 
 from clvmodels.data.customers import Customers
 from clvmodels.data.summary import Summary
-from clvmodels.draws import Parameters, check_draws, check_seed, generator, new_seed
+from clvmodels.draws import Parameters, check_seed, generator, new_seed
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
-from clvmodels.inference import laplace, likelihood
-from clvmodels.params import Coordinates, Density, Param, prior_name
+from clvmodels.inference import bayes, laplace, likelihood
+from clvmodels.inference.bayes import Sampling, Settings
+from clvmodels.params import Coordinates, Param, PriorDensity, prior_name
 from clvmodels.priors import by_name, why_no_prior
 
-Method = Literal["ml", "map", "laplace"]
-METHODS: tuple[Method, ...] = ("ml", "map", "laplace")
+Method = Literal["ml", "map", "laplace", "mcmc"]
+METHODS: tuple[Method, ...] = ("ml", "map", "laplace", "mcmc")
+DRAWN: tuple[Method, ...] = ("laplace", "mcmc")  # their fits hold draws of the parameters
 CONFIDENCE = 0.95
 CHECKS = 100  # data sets that a plot simulates
 
@@ -151,7 +153,7 @@ def check_kind(kind: str, *known: str) -> None:
         raise ValueError(f"there is no plot of kind {kind!r}; choose {' or '.join(map(repr, known))}")
 
 
-def check_priors(model: str, priors: Mapping[str, Density], params: Sequence[Param]) -> None:
+def check_priors(model: str, priors: Mapping[str, PriorDensity], params: Sequence[Param]) -> None:
     """Refuse priors of parameters that the model does not have, and what is no prior of its parameter."""
     known = {param.name: param for param in params}
     for name, prior in priors.items():
@@ -197,16 +199,17 @@ class Model(Specification):
     ----------
     priors : mapping of str to prior, optional
         A density for a parameter in the user's units: ``clvmodels.Prior("Gamma", alpha=2, beta=1)``, a distribution of
-        PreliZ, or anything with `logpdf`, such as ``scipy.stats.gamma(2)``. Used by every method but ml. The others
+        PreliZ, or anything with `logpdf`, such as ``scipy.stats.gamma(2)``. Used by map, laplace and mcmc. The others
         are Normal(0, 2) on the log of the parameter in scaled time and money.
     """
 
     params: ClassVar[tuple[Param, ...]]
     columns: tuple[str, ...]
     simulate: Any
+    kernel: ClassVar[Any] = None  # a fast twin of the likelihood with its gradient, where there is one
 
-    def __init__(self, *, priors: Mapping[str, Density] | None = None) -> None:
-        self.priors: dict[str, Density] = {name: by_name(prior) for name, prior in (priors or {}).items()}
+    def __init__(self, *, priors: Mapping[str, PriorDensity] | None = None) -> None:
+        self.priors: dict[str, PriorDensity] = {name: by_name(prior) for name, prior in (priors or {}).items()}
         check_priors(type(self).__name__, self.priors, self.params)
 
     def __repr__(self) -> str:
@@ -220,6 +223,11 @@ class Model(Specification):
     def log_likelihood(cls, *columns: Any, **params: Any) -> Any:
         """Log-likelihood of each row, given by the model's file."""
         raise TypeError(f"{cls.__name__} gives no log_likelihood")
+
+    @classmethod
+    def row_log_likelihood(cls, columns: Sequence[Any], params: Mapping[str, Any]) -> Any:
+        """Log-likelihood (S, U) of distinct rows, given their columns, each (U,), and parameters, each (S, 1)."""
+        return cls.log_likelihood(*columns, **params)
 
     @staticmethod
     def checked(data: Any) -> Customers:
@@ -243,20 +251,30 @@ class Model(Specification):
         """The data's own unit of time or money."""
         raise TypeError(f"{type(self).__name__} belongs to no family")
 
-    def fit(self, data: Any, method: Method = "ml", seed: int | None = None, *, draws: int = 1000) -> Fit:
+    def fit(self, data: Any, method: Method = "ml", seed: int | None = None, **sampling: Unpack[Sampling]) -> Fit:
         """Estimate the parameters.
 
         Parameters
         ----------
         data : Summary or Durations
             What the family is fitted to.
-        method : {"ml", "map", "laplace"}
-            Maximum likelihood; the mode of the posterior in log-parameters; or draws from that posterior: Student-t
-            proposals around its mode, Pareto-smoothed importance weights, resampled.
+        method : {"ml", "map", "laplace", "mcmc"}
+            Maximum likelihood; the mode of the posterior in log-parameters; or draws from that posterior. laplace:
+            Student-t proposals around its mode, Pareto-smoothed importance weights, resampled. mcmc: the No-U-Turn
+            sampler, in several chains that must agree.
         seed : int, optional
-            Kept in the fit, so that its tables can be repeated; drawn if not given.
-        draws : int
-            Number of draws of laplace, also when an interval is asked of an ml or map fit.
+            Kept in the fit, so that its tables can be repeated; drawn if not given. mcmc draws others with another
+            sampler.
+        draws : int, default 1000
+            Number of draws of laplace, also when an interval is asked of an ml or map fit; with mcmc of each chain.
+        tune : int, default 500
+            Of mcmc: draws of each chain, thrown away, in which the sampler finds its step.
+        chains : int, default 4
+            Of mcmc: at least 2, or nothing could be compared.
+        sampler : {"auto", "pymc", "nutpie"}, default "auto"
+            Of mcmc: "auto" is nutpie where it is installed, else PyMC. Neither needs a C++ compiler.
+        progress : bool, default True
+            Of mcmc: show a bar where somebody looks, at a terminal or in a notebook.
 
         Returns
         -------
@@ -268,25 +286,31 @@ class Model(Specification):
         DataError
             If the data cannot carry a fit.
         FitError
-            If laplace's proposals are too unlike the posterior.
+            If laplace's proposals are too unlike the posterior, or mcmc cannot start, or its sampler is not installed.
 
         Warns
         -----
         ConvergenceWarning
-            If the search did not end at an optimum, or the data leave a direction of the parameters open.
+            If the search did not end at an optimum, the data leave a direction of the parameters open, or the chains
+            disagree, diverge or are too short.
+
+        References
+        ----------
+        Hoffman & Gelman (2014), The No-U-Turn Sampler, Journal of Machine Learning Research 15. Vehtari, Gelman,
+        Simpson, Carpenter & Bürkner (2021), Rank-Normalization, Folding, and Localization: An Improved R-hat, Bayesian
+        Analysis 16(2), for what the chains are judged by.
         """
         self.checked(data)
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
-        check_draws(draws)
+        settings = Settings.of(method, sampling)
         rows = self.fit_rows(data)
         seed = new_seed() if seed is None else check_seed(seed)
         fit: Fit = self.results(
             model=self,
             method=method,
             seed=seed,
-            size=draws,
-            **self._estimate(rows, method, seed, draws),
+            **self._estimate(rows, method, seed, settings),
             origin=Origin.of(data),
             data_hash=rows.hash(data.unit),
             distinct_rows=len(rows.weights),
@@ -296,6 +320,8 @@ class Model(Specification):
         way_out = "try method='map', or give more data" if method == "ml" else "the priors decide there"
         for problem in fit.optimum.problems:
             warnings.warn(f"{type(self).__name__}: {problem}; {way_out}", ConvergenceWarning, stacklevel=2)
+        for problem in fit.problems[len(fit.optimum.problems) :]:
+            warnings.warn(f"{type(self).__name__}: {problem}", ConvergenceWarning, stacklevel=2)
         return fit
 
     def coordinates(self, rows: Rows) -> Coordinates:
@@ -304,32 +330,39 @@ class Model(Specification):
 
     def target(self, rows: Rows, coordinates: Coordinates, prior: bool) -> likelihood.Target:
         """The log-likelihood of the rows as a function of the coordinates."""
-        formula = type(self).log_likelihood
+        formula = type(self).row_log_likelihood
         return likelihood.Target(
-            lambda params, part: formula(*(column[part] for column in rows.columns), **params),
+            lambda params, part: formula([column[part] for column in rows.columns], params),
             rows.weights,
             coordinates,
             prior,
         )
 
-    def _estimate(self, rows: Rows, method: Method, seed: int, draws: int) -> dict[str, Any]:
+    def _estimate(self, rows: Rows, method: Method, seed: int, settings: Settings) -> dict[str, Any]:
         """The fields of a fit that depend on the method."""
         coordinates = self.coordinates(rows)
         target = self.target(rows, coordinates, prior=method != "ml")
         start = coordinates.start() if target.prior else np.zeros(len(coordinates.params))
         optimum = likelihood.maximise(target, start)
-        u, sampling = optimum.u[None], None
+        found: dict[str, Any] = {"size": settings.draws}
+        u = optimum.u[None]
+        rng = generator(seed, "parameters", type(self).__name__)
         if method == "laplace":
-            rng = generator(seed, "parameters", type(self).__name__)
-            sample = laplace.sample(target, optimum.u, optimum.covariance, draws, rng)
+            sample = laplace.sample(target, optimum.u, optimum.covariance, settings.draws, rng)
             u = sample.u
-            sampling = {"k_hat": sample.k_hat, "effective_draws": sample.effective, "rounds": sample.rounds}
-        return {
+            found["sampling"] = {"k_hat": sample.k_hat, "effective_draws": sample.effective, "rounds": sample.rounds}
+        elif method == "mcmc":
+            names = [param.name for param in coordinates.params]
+            gradient = bayes.gradient_of(type(self), names, rows.columns, rows.weights, self.kernel)
+            chains = bayes.sample(bayes.Density(gradient, coordinates, optimum), settings, rng)
+            found["sampling"], found["sampling_problems"] = bayes.quality(chains, names)
+            u = chains.u.reshape(-1, len(names))
+            found |= {"size": len(u), "chains": settings.chains, "sample_stats": chains.stats}
+        return found | {
             "parameter_draws": coordinates.to_values(u),
             "log_likelihood": dataclasses.replace(target, prior=False)(optimum.u[None]).item(),
             "coordinates": coordinates,
             "optimum": optimum,
-            "sampling": sampling,
         }
 
 
@@ -340,12 +373,12 @@ class Fit:
     Attributes
     ----------
     model : Model
-    method : {"ml", "map", "laplace"}
+    method : {"ml", "map", "laplace", "mcmc"}
     seed : int
     size : int
-        How many draws laplace makes, also for the intervals of an ml or map fit.
+        How many draws of the parameters there are; of an ml or map fit, how many its intervals are made of.
     parameter_draws : dict of ndarray, each (S, 1)
-        One draw for ml and map.
+        One draw for ml and map; of mcmc chain after chain.
     log_likelihood : float
         At the optimum, in the units of the data (a change of the unit of time or money adds a constant).
     coordinates : Coordinates
@@ -353,7 +386,9 @@ class Fit:
     optimum : Optimum
         Where the search ended.
     sampling : dict or None
-        How well laplace drew: `k_hat`, `effective_draws`, `rounds`. None for ml and map.
+        How well was drawn: by laplace `k_hat`, `effective_draws`, `rounds`; by mcmc the worst `r_hat`, `ess_bulk` and
+        `ess_tail` of the parameters, `divergences`, `max_treedepth`, and `engine`, the sampler that drew. None for ml
+        and map.
     origin : Origin
         What is known of the training data.
     data_hash : str
@@ -366,6 +401,12 @@ class Fit:
         What the likelihood saw; none, as the data.
     saved_posterior : Fit or str or None
         Of a loaded ml or map fit: its `posterior`, or why it has none.
+    chains : int
+        How many chains the draws are made of.
+    sample_stats : dict of ndarray, each (chains, draws), or None
+        What the sampler of mcmc said of each draw, by the names of PyMC; a loaded fit has none.
+    sampling_problems : tuple of str
+        What is not good enough about the draws.
     """
 
     model: Model
@@ -376,13 +417,16 @@ class Fit:
     log_likelihood: float
     coordinates: Coordinates
     optimum: likelihood.Optimum
-    sampling: Mapping[str, float] | None
     origin: Origin
     data_hash: str
     distinct_rows: int
+    sampling: Mapping[str, Any] | None = None
     data: Any = None
     rows: Rows | None = None
     saved_posterior: Self | str | None = None
+    chains: int = 1
+    sample_stats: Mapping[str, NDArray] | None = None
+    sampling_problems: tuple[str, ...] = ()
 
     @functools.cached_property
     def posterior(self) -> Self:
@@ -393,15 +437,20 @@ class Fit:
             return self.saved_posterior
         if self.rows is None:
             raise FitError(self.saved_posterior)
-        estimate = self.model._estimate(self.rows, "laplace", self.seed, self.size)
+        estimate = self.model._estimate(self.rows, "laplace", self.seed, Settings(self.size))
         return dataclasses.replace(self, method="laplace", **estimate)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the fit, in sentences: nothing, if all went well."""
+        return (*self.optimum.problems, *self.sampling_problems)
 
     @property
     def parameters(self) -> pd.DataFrame:
         """Estimate, standard error and 95 % interval of each parameter, in the declared order and the data's units.
 
         For ml and map the estimate is the optimum, the error that of the delta method, the interval symmetric in the
-        logarithm. For laplace they are mean, standard deviation and quantiles of the draws.
+        logarithm. For laplace and mcmc they are mean, standard deviation and quantiles of the draws.
         """
         names = [param.name for param in self.coordinates.params]
         tail = (1 - CONFIDENCE) / 2
@@ -439,11 +488,11 @@ class Fit:
         """How the fit went: what was searched, where it ended, how well it is determined.
 
         `newton_decrement` is the distance to the optimum in standard errors; `weakest_sd` the standard error, in log
-        parameters, of the direction that the data determine least; `k_hat`, `effective_draws` and `rounds` (of moving
-        the proposals) belong to laplace.
+        parameters, of the direction that the data determine least; what else there is says how well was drawn, as
+        `sampling`.
         """
         return {
-            "problems": list(self.optimum.problems),
+            "problems": list(self.problems),
             "iterations": self.optimum.iterations,
             "newton_decrement": self.optimum.decrement,
             "weakest_sd": self.optimum.weakest_sd,
@@ -474,7 +523,7 @@ class Fit:
             f"{type(self.model).__name__} fitted by {self.method} to {counted(self.origin.customers, 'customer')}",
             self.parameters.to_string(float_format=lambda value: f"{value:.4g}"),
             f"log-likelihood {self.log_likelihood:.3f}   AIC {self.aic:.1f}   BIC {self.bic:.1f}   seed {self.seed}",
-            *(f"! {problem}" for problem in self.optimum.problems),
+            *(f"! {problem}" for problem in self.problems),
         ]
         return "\n".join(lines)
 

@@ -24,7 +24,7 @@ from clvmodels.data.durations import Durations
 from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks, check_interval, check_seed, generator, summarise
 from clvmodels.errors import AssumptionWarning, DataError, counted
-from clvmodels.models.base import Origin, Rows
+from clvmodels.models.base import DRAWN, Origin, Rows
 from clvmodels.time import Horizon, horizon_days, horizon_length, unit_days
 
 IntervalOf = Literal["outcome", "mean"]
@@ -310,7 +310,7 @@ def _told(fit: Forecaster, point: Forecast, interval: float | None) -> list[str]
     """The notes of a table; what must be warned of is."""
     for caution in point.cautions:
         warnings.warn(caution, AssumptionWarning, stacklevel=4)
-    drawn = [f"intervals: {point.drawn_from}"] if interval and fit.method != "laplace" else []
+    drawn = [f"intervals: {point.drawn_from}"] if interval and fit.method not in DRAWN else []
     return [*point.notes, *point.cautions, *drawn]
 
 

@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from clvmodels.data.contracts import Timing
 from clvmodels.data.customers import Customers
 from clvmodels.data.durations import AT_RENEWALS, ON_ANY_DAY, Clock, Durations, checked_durations
 from clvmodels.errors import AssumptionWarning, DataError
+from clvmodels.inference.bayes import Sampling
 from clvmodels.models import forecast
 from clvmodels.models.base import Method, Origin, Specification, given_or_training
 from clvmodels.models.forecast import Forecast, IntervalOf
@@ -395,9 +396,9 @@ class ContractualCLV(Specification):
         return f"ContractualCLV({self.survival!r}, margin={margin}, discount_rate={self.discount_rate:g}{timing})"
 
     def fit(
-        self, data: Durations, method: Method = "ml", seed: int | None = None, *, draws: int = 1000
+        self, data: Durations, method: Method = "ml", seed: int | None = None, **sampling: Unpack[Sampling]
     ) -> ContractualCLVFit:
-        """Fit the survival model; method, seed and draws are passed on to it, as in `Model.fit`.
+        """Fit the survival model; method, seed and what else there is are passed on to it, as in `Model.fit`.
 
         Warns
         -----
@@ -405,7 +406,7 @@ class ContractualCLV(Specification):
             If the model's clock is not that of the endings: payments then fall to the wrong customers.
         """
         self.check_timing(checked_durations(data))
-        fit = self.survival.fit(data, method=method, seed=seed, draws=draws)
+        fit = self.survival.fit(data, method=method, seed=seed, **sampling)
         _warn_of_clock(data, fit.clock)
         return ContractualCLVFit(self, fit)
 

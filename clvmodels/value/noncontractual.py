@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from clvmodels.data.summary import Summary
 from clvmodels.draws import new_seed
+from clvmodels.inference.bayes import Sampling
 from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Method, Origin, Specification, check_kind, summary_or_training
 from clvmodels.models.forecast import IntervalOf
@@ -367,11 +368,11 @@ class NonContractualCLV(Specification):
         )
 
     def fit(
-        self, data: Summary, method: Method = "ml", seed: int | None = None, *, draws: int = 1000
+        self, data: Summary, method: Method = "ml", seed: int | None = None, **sampling: Unpack[Sampling]
     ) -> NonContractualCLVFit:
-        """Fit both models; method, seed and draws are passed on to each, as in `Model.fit`."""
+        """Fit both models; method, seed and what else there is are passed on to each, as in `Model.fit`."""
         seed = new_seed() if seed is None else seed
         transactions, spend = (
-            model.fit(data, method=method, seed=seed, draws=draws) for model in (self.transactions, self.spend)
+            model.fit(data, method=method, seed=seed, **sampling) for model in (self.transactions, self.spend)
         )
         return NonContractualCLVFit(self, cast(TransactionFit, transactions), cast(SpendFit, spend))

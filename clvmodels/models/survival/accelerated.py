@@ -7,6 +7,7 @@ Kalbfleisch & Prentice (2002), The Statistical Analysis of Failure Time Data, 2n
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,10 +21,12 @@ from numpy.typing import NDArray
 from clvmodels.draws import summarise
 from clvmodels.errors import DataError, DataWarning, counted, examples
 from clvmodels.inference import likelihood
+from clvmodels.inference.bayes import Settings
 from clvmodels.models.base import Method, Rows, check_priors
 from clvmodels.models.survival.base import SurvivalFit, SurvivalModel
 from clvmodels.models.survival.design import Design, checked
-from clvmodels.params import Coordinates, Density, Param
+from clvmodels.ops import exp, is_tensor
+from clvmodels.params import Coordinates, Param, PriorDensity
 from clvmodels.plots.models import BAND
 from clvmodels.priors import by_name
 
@@ -92,7 +95,7 @@ class AcceleratedModel(SurvivalModel):
     results = AcceleratedFit
 
     def __init__(
-        self, covariates: str | Sequence[str] | None = None, *, priors: Mapping[str, Density] | None = None
+        self, covariates: str | Sequence[str] | None = None, *, priors: Mapping[str, PriorDensity] | None = None
     ) -> None:
         self.covariates = None if covariates is None else checked(covariates)
         given = {name: by_name(prior) for name, prior in (priors or {}).items()}
@@ -154,26 +157,27 @@ class AcceleratedModel(SurvivalModel):
         """The log-likelihood of the rows, covariates put into the scale before the formula is called."""
         if not isinstance(rows, DesignRows):
             return super().target(rows, coordinates, prior)
-        formula, names = type(self).log_likelihood, rows.design.names
-
-        def log_likelihood(params: Mapping[str, NDArray], part: slice) -> NDArray:
-            columns = [column[part] for column in rows.columns]
-            return formula(*columns[:3], **scaled(params, names, columns[3:]))
-
         spread = np.column_stack(rows.columns[3:]) / rows.design.sds
-        return likelihood.Target(log_likelihood, rows.weights, coordinates, prior, spread)
+        return dataclasses.replace(super().target(rows, coordinates, prior), design=spread)
 
-    def _estimate(self, rows: Rows, method: Method, seed: int, draws: int) -> dict[str, Any]:
+    @classmethod
+    def row_log_likelihood(cls, columns: Sequence[Any], params: Mapping[str, Any]) -> Any:
+        """As `Model`, covariates put into the scale before the formula is called."""
+        names = list(params)[len(cls.params) :]
+        return cls.log_likelihood(*columns[:3], **scaled(params, names, columns[3:]))
+
+    def _estimate(self, rows: Rows, method: Method, seed: int, settings: Settings) -> dict[str, Any]:
         design = rows.design if isinstance(rows, DesignRows) else None
-        return super()._estimate(rows, method, seed, draws) | {"design": design}
+        return super()._estimate(rows, method, seed, settings) | {"design": design}
 
 
-def scaled(
-    params: Mapping[str, NDArray], names: Sequence[str], covariates: Sequence[NDArray]
-) -> dict[str, NDArray[np.float64]]:
+def scaled(params: Mapping[str, Any], names: Sequence[str], covariates: Sequence[Any]) -> dict[str, Any]:
     """The model's own parameters, with the scale (S, B) of customers of these covariates, each (B,)."""
     own = {name: value for name, value in params.items() if name not in names}
-    if covariates:
-        coefficients = np.hstack([params[name] for name in names])
-        own["scale"] = own["scale"] * np.exp(coefficients @ np.asarray(covariates))
+    coefficients = [params[name] for name in names]
+    if any(is_tensor(coefficient) for coefficient in coefficients):
+        effects = (coefficient * column for coefficient, column in zip(coefficients, covariates, strict=True))
+        own["scale"] = own["scale"] * exp(sum(effects))
+    elif covariates:
+        own["scale"] = own["scale"] * np.exp(np.hstack(coefficients) @ np.asarray(covariates))
     return own

@@ -274,11 +274,16 @@ class SurvivalModel(Model):
         """Log-likelihood of each contract: of its end at t, or of lasting longer, given that it lasted to the entry."""
         if cls.clock == "duration":
             ended = where(event > 0, cls.log_hazard(where(event > 0, t, 1.0), **params), 0.0)
-            lasted = ended + cls.log_survival(t, **params)
-            return lasted if _all_from_the_start(entry) else lasted - cls.log_survival(entry, **params)
-        ended = where(event > 0, log1mexp(cls.log_retention(maximum(t, 1), **params)), 0.0)
-        lasted = ended + cls.log_survival(t - event, **params)
-        return lasted if _all_from_the_start(entry) else lasted - cls.log_survival(entry, **params)
+            lasted = ended + cls._log_survival_to(t, **params)
+        else:
+            ended = where(event > 0, log1mexp(cls.log_retention(maximum(t, 1), **params)), 0.0)
+            lasted = ended + cls._log_survival_to(t - event, **params)
+        return lasted if _all_from_the_start(entry) else lasted - cls._log_survival_to(entry, **params)
+
+    @classmethod
+    def _log_survival_to(cls, t: Any, **params: Any) -> Any:
+        """`log_survival`, whose derivatives are 0 at t = 0, as its value is."""
+        return where(t > 0, cls.log_survival(where(t > 0, t, 1.0), **params), 0.0)
 
     @classmethod
     def log_retention(cls, t: Any, **params: Any) -> Any:

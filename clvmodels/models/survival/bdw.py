@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from clvmodels.errors import AssumptionWarning
+from clvmodels.inference.bayes import Sampling
 from clvmodels.models.base import Fit, Method
 from clvmodels.models.survival.base import SurvivalModel
 from clvmodels.ops import log_beta_ratio
@@ -50,9 +51,9 @@ class BdW(SurvivalModel):
         Param("c", "change with tenure: above 1 a customer leaves more easily with time, below 1 less"),
     )
 
-    def fit(self, data: Any, method: Method = "ml", seed: int | None = None, *, draws: int = 1000) -> Fit:
+    def fit(self, data: Any, method: Method = "ml", seed: int | None = None, **sampling: Unpack[Sampling]) -> Fit:
         """Estimate the parameters, as `Model.fit`; says where one churn rate for all customers fits as well."""
-        return told_apart(super().fit(data, method, seed, draws=draws))
+        return told_apart(super().fit(data, method, seed, **sampling))
 
     @staticmethod
     def log_survival(t: Any, *, gamma: Any, delta: Any, c: Any) -> Any:

@@ -8,11 +8,12 @@ Fader & Hardie (2007), How to Project Customer Retention, Journal of Interactive
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from clvmodels.inference.bayes import Sampling
 from clvmodels.models.base import Fit, Method
 from clvmodels.models.survival.base import SurvivalModel
 from clvmodels.models.survival.bdw import renewal_of_leaving, told_apart
@@ -43,9 +44,9 @@ class SBG(SurvivalModel):
         Param("beta", "second shape of the churn probabilities", carries="renewals"),
     )
 
-    def fit(self, data: Any, method: Method = "ml", seed: int | None = None, *, draws: int = 1000) -> Fit:
+    def fit(self, data: Any, method: Method = "ml", seed: int | None = None, **sampling: Unpack[Sampling]) -> Fit:
         """Estimate the parameters, as `Model.fit`; says where one churn rate for all customers fits as well."""
-        return told_apart(super().fit(data, method, seed, draws=draws))
+        return told_apart(super().fit(data, method, seed, **sampling))
 
     @staticmethod
     def log_survival(t: Any, *, alpha: Any, beta: Any) -> Any:

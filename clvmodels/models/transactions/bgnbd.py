@@ -9,7 +9,7 @@ Science 24(2), 275-284.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,8 @@ from scipy import special
 
 from clvmodels.data.summary import Summary
 from clvmodels.errors import AssumptionWarning
+from clvmodels.inference.bayes import Sampling
+from clvmodels.kernels import bgnbd
 from clvmodels.models.base import Fit, Method
 from clvmodels.models.transactions.base import TransactionModel
 from clvmodels.models.transactions.interpolation import over_time
@@ -50,9 +52,11 @@ class BGNBD(TransactionModel):
         Param("b", "second shape of the dropout probabilities"),
     )
 
-    def fit(self, data: Summary, method: Method = "ml", seed: int | None = None, *, draws: int = 1000) -> Fit:
+    kernel = staticmethod(bgnbd.kernel)
+
+    def fit(self, data: Summary, method: Method = "ml", seed: int | None = None, **sampling: Unpack[Sampling]) -> Fit:
         """Estimate the parameters, as `Model.fit`; says for how many customers `p_alive` is 1 by assumption."""
-        fit = super().fit(data, method, seed, draws=draws)
+        fit = super().fit(data, method, seed, **sampling)
         silent = float((data.table["frequency"] == 0).mean())
         if silent:
             warnings.warn(
