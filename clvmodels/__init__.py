@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from clvmodels.evaluation.comparators import OwnRate as OwnRate
     from clvmodels.evaluation.comparators import PredictZero as PredictZero
     from clvmodels.evaluation.comparators import RepeatLastPeriod as RepeatLastPeriod
+    from clvmodels.evaluation.loo import LooComparison as LooComparison
+    from clvmodels.evaluation.loo import compare_loo as compare_loo
     from clvmodels.evaluation.monitoring import Check as Check
     from clvmodels.evaluation.monitoring import check as check
     from clvmodels.evaluation.peer_lifetimes import LifetimesCLV as LifetimesCLV
@@ -85,6 +87,8 @@ _HOME = {
     "NonContractualCLV": "clvmodels.value.noncontractual",
     "SimpleCLV": "clvmodels.value.simple",
     "Prior": "clvmodels.priors",
+    "LooComparison": "clvmodels.evaluation.loo",
+    "compare_loo": "clvmodels.evaluation.loo",
     "Check": "clvmodels.evaluation.monitoring",
     "check": "clvmodels.evaluation.monitoring",
     "PredictZero": "clvmodels.evaluation.comparators",

@@ -98,10 +98,10 @@ def log_beta_ratio(a: Any, b: Any, z: Any) -> Any:
     True
     """
     small, large = minimum(a, z), maximum(a, z)  # the ratio is symmetric in both
-    return _log_gamma_ratio(b, small) - _log_gamma_ratio(b + large, small)
+    return log_gamma_ratio(b, small) - log_gamma_ratio(b + large, small)
 
 
-def _log_gamma_ratio(start: Any, step: Any) -> Any:
+def log_gamma_ratio(start: Any, step: Any) -> Any:
     """gammaln(start + step) - gammaln(start), by the difference of Stirling's series where `start` is large."""
     at = maximum(start, _STIRLING)
     series = (at - 0.5) * log1p(step / at) + step * (log(at + step) - 1) + _stirling(at + step) - _stirling(at)

@@ -143,6 +143,19 @@ CONTRACT_RESTRICTED: dict[str, Column] = {
         "true or false",
     ),
 }
+# What `exceedance` says of an outcome, of a customer or of a segment.
+EXCEEDANCE: dict[str, Column] = {
+    "threshold": Column("what the outcome is held against; of a segment the sum of its customers'", "as the outcome"),
+    "p_above": Column("P(outcome > threshold)", "probability"),
+    "expected_loss": Column(
+        "mean of max(threshold - outcome, 0): lost on average by whoever pays the threshold",
+        "as the outcome",
+    ),
+    "expected_forgone": Column(
+        "mean of max(outcome - threshold, 0): missed on average by whoever does not pay it",
+        "as the outcome",
+    ),
+}
 PREDICTED = {
     *PREDICTIONS,
     *INFINITE_HORIZON,

@@ -57,7 +57,7 @@ def sample(
     """
     size = draws * _PROPOSALS_PER_DRAW
     enough = _EFFECTIVE * size
-    limit = min(0.7, 1 - 1 / np.log10(size))
+    limit = psis.reliable(size)
     centre, spread = mode, covariance
 
     def density(u: NDArray) -> NDArray:

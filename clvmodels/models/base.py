@@ -7,9 +7,9 @@ import functools
 import hashlib
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,18 +18,23 @@ from scipy import stats
 
 from clvmodels.data.customers import Customers
 from clvmodels.data.summary import Summary
-from clvmodels.draws import Parameters, check_seed, generator, new_seed
+from clvmodels.draws import Of, Parameters, blocks, check_seed, generator, new_seed
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import bayes, laplace, likelihood
 from clvmodels.inference.bayes import Sampling, Settings
+from clvmodels.models import predictive
+from clvmodels.models.arviz_tree import LOADED, By, pointwise_log_likelihood, tree
+from clvmodels.models.predictive import Statistics
 from clvmodels.params import Coordinates, Param, PriorDensity, prior_name
 from clvmodels.priors import by_name, why_no_prior
+
+if TYPE_CHECKING:
+    from xarray import DataArray, DataTree
 
 Method = Literal["ml", "map", "laplace", "mcmc"]
 METHODS: tuple[Method, ...] = ("ml", "map", "laplace", "mcmc")
 DRAWN: tuple[Method, ...] = ("laplace", "mcmc")  # their fits hold draws of the parameters
 CONFIDENCE = 0.95
-CHECKS = 100  # data sets that a plot simulates
 
 Kind = TypeVar("Kind", bound=Customers)
 
@@ -207,6 +212,7 @@ class Model(Specification):
     columns: tuple[str, ...]
     simulate: Any
     kernel: ClassVar[Any] = None  # a fast twin of the likelihood with its gradient, where there is one
+    simulate_latent: Any
 
     def __init__(self, *, priors: Mapping[str, PriorDensity] | None = None) -> None:
         self.priors: dict[str, PriorDensity] = {name: by_name(prior) for name, prior in (priors or {}).items()}
@@ -246,6 +252,10 @@ class Model(Specification):
     def fit_rows(self, data: Any) -> Rows:
         """Distinct rows that the likelihood is made of; raises or warns where the data cannot carry a fit."""
         raise TypeError(f"{type(self).__name__} belongs to no family")
+
+    def in_likelihood(self, data: Any) -> NDArray[np.bool_]:
+        """Which customers the likelihood counts, (N,); all, unless a family leaves some out."""
+        return np.ones(len(data), bool)
 
     def scales(self, rows: Rows) -> dict[str, float]:
         """The data's own unit of time or money."""
@@ -428,6 +438,11 @@ class Fit:
     sample_stats: Mapping[str, NDArray] | None = None
     sampling_problems: tuple[str, ...] = ()
 
+    @property
+    def draw_count(self) -> int:
+        """How many draws of the parameters there are: 1 of an ml or map fit."""
+        return len(next(iter(self.parameter_draws.values())))
+
     @functools.cached_property
     def posterior(self) -> Self:
         """A fit with draws of the parameters: itself if it has them, else the Laplace approximation."""
@@ -500,23 +515,129 @@ class Fit:
             **(self.sampling or {}),
         }
 
-    def training_columns(self) -> tuple[NDArray, ...]:
-        """The columns that the likelihood saw, one row per customer, for a picture."""
+    @property
+    def draw_count(self) -> int:
+        """How many draws of the parameters there are: 1 of an ml or map fit."""
+        return len(next(iter(self.parameter_draws.values())))
+
+    @property
+    def training_rows(self) -> Rows:
+        """The distinct rows, refused where there are none."""
         if self.rows is None:
-            raise DataError("a picture needs the customers that the model was fitted to; a loaded fit has none")
+            raise DataError(f"{LOADED}; fit the model again")
+        return self.rows
+
+    def log_likelihood_blocks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Log-likelihood of one customer of each distinct row, by draw of the posterior: blocks of rows, (S, B)."""
+        rows, drawn = self.training_rows, self.posterior
+        formula = self.model.target(rows, self.coordinates, prior=False).log_likelihood
+        for part in blocks(np.full(len(rows.weights), drawn.draw_count)):
+            yield part, np.asarray(formula(drawn.parameter_draws, part))
+
+    def pointwise_log_likelihood(self, by: By = "row") -> DataArray:
+        """Log-likelihood of each customer by draw of the parameters; of an ml or map fit by the draws of `posterior`.
+
+        Parameters
+        ----------
+        by : {"row", "customer"}
+            Once per distinct row, with the number of customers that share it as the coordinate `weight`; or expanded
+            to customers, as ArviZ's `loo` wants it, those left out of the fit excepted. Memory is that of draws x rows.
+
+        Returns
+        -------
+        DataArray, (chain, draw, row) or (chain, draw, customer)
+
+        Raises
+        ------
+        DataError
+            If it is a loaded fit, which has no customers.
+        """
+        return pointwise_log_likelihood(self, by)
+
+    @property
+    def inference_data(self) -> DataTree:
+        """Draws, data and log-likelihood as an xarray DataTree in ArviZ's groups, made anew each time.
+
+        `posterior` (chain, draw; of an ml or map fit the draws of its Laplace approximation), `observed_data` and
+        `log_likelihood` by distinct row, with its `weight`. `attrs` has model, method, unit, data hash, seed and
+        version, and `notes` what is missing and why: of a loaded fit all that needs its customers.
+
+        ArviZ 1 takes it as it is, ``az.summary(fit.inference_data)``; ArviZ 0.23, which came before the DataTree,
+        takes ``az.from_datatree(fit.inference_data)``. A function that counts every row once, as `az.loo` does, needs
+        the customers: ``tree["log_likelihood"] = fit.pointwise_log_likelihood(by="customer").to_dataset()`` first, or
+        `clvmodels.compare_loo`.
+        """
+        return tree(self)
+
+    def training_columns(self) -> tuple[NDArray, ...]:
+        """The columns that the likelihood saw, one row per customer, for a picture or a check."""
+        if self.rows is None:
+            raise DataError("this needs the customers that the model was fitted to; a loaded fit has none")
+        if not self.countable:
+            raise DataError("weights must be whole numbers for customers to be simulated")
         return tuple(np.repeat(column, self.rows.weights.astype(int)) for column in self.rows.columns)
 
-    def simulated_data(self, column: NDArray) -> list[Any]:
-        """What `model.simulate` makes of a column (T, or x) of the training data, by up to 100 draws of the parameters.
+    @property
+    def countable(self) -> bool:
+        """Whether the rows stand for whole numbers of customers."""
+        return self.rows is not None and bool((self.rows.weights == np.round(self.rows.weights)).all())
 
-        One draw, that of an ml or map fit, is used 100 times.
+    def with_draws(self, parameter_draws: Parameters) -> Self:
+        """The same fit with other draws of its parameters, each (S, 1)."""
+        return dataclasses.replace(
+            self, parameter_draws=parameter_draws, sampling={}, chains=1, sample_stats=None, sampling_problems=()
+        )
+
+    def draw(self, number: int) -> dict[str, float]:
+        """The parameters of one draw."""
+        return {name: float(values[number, 0]) for name, values in self.parameter_draws.items()}
+
+    def simulator(self) -> Callable[[np.random.Generator, int], Any]:
+        """What simulates data of the training customers: random generator and number of a draw -> what the data were.
+
+        It knows of each customer what the model does not explain, such as how long he was observed.
         """
-        rng = generator(self.seed, "simulated data")
-        draws = np.resize(np.arange(len(next(iter(self.parameter_draws.values())))), CHECKS)
-        return [
-            self.model.simulate(rng, column, **{name: values[s, 0] for name, values in self.parameter_draws.items()})
-            for s in draws
-        ]
+        raise TypeError(f"{type(self.model).__name__} belongs to no family")
+
+    def statistics(self, kind: str | None) -> Statistics:
+        """The numbers that a predictive check of a kind looks at."""
+        raise TypeError(f"{type(self.model).__name__} belongs to no family")
+
+    def predictive_check(
+        self, kind: str | None = None, *, of: Of = "posterior", interval: float = 0.9, seed: int | None = None
+    ) -> pd.DataFrame:
+        """Whether data that the model makes look like those it was fitted to.
+
+        Up to 1,000 data sets (100 where customers are very many) are simulated of as many customers, each observed for
+        as long as the true one and each data set with a draw of the parameters of its own.
+
+        Parameters
+        ----------
+        kind : str, optional
+            One of the kinds of `plot`: the numbers of that picture. If not given, a few statistics of all of them.
+        of : {"posterior", "prior"}
+            Draws of the parameters after the fit (of an ml or map fit from the Laplace approximation), or of the priors
+            alone: what the model held possible before it saw data, for which the p-value says nothing bad.
+        interval : float
+            Coverage of the interval, such as 0.9 for 5 % of the simulated data sets on either side.
+        seed : int, optional
+            Of the simulation; the fit's own if not given.
+
+        Returns
+        -------
+        DataFrame
+            One row per statistic: `observed`; of the simulated data sets `mean`, `lower` and `upper`; and `p_value`,
+            the share of them that lie above what was observed, those equal to it counting half. After the fit a value
+            near 0 or 1 tells of something that the model cannot make; because the same data were fitted, those of a
+            true model lie nearer to 0.5 than uniform ones. `attrs` says how they were made; its `notes` what was left
+            out.
+
+        Warns
+        -----
+        AssumptionWarning
+            If draws of the priors are too wild to be simulated.
+        """
+        return predictive.table(self, kind, self.statistics(kind), of, interval, seed)
 
     def __repr__(self) -> str:
         lines = [
@@ -526,6 +647,16 @@ class Fit:
             *(f"! {problem}" for problem in self.problems),
         ]
         return "\n".join(lines)
+
+
+def latent_blocks(
+    fit: Fit, columns: tuple[NDArray, ...], seed: int | None
+) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+    """What `model.simulate_latent` draws of customers given their columns (N,): slices, and (S, B) by name."""
+    source, seed = fit.posterior, fit.seed if seed is None else check_seed(seed)
+    for number, part in enumerate(blocks(np.full(len(columns[0]), source.draw_count))):
+        rng = generator(seed, "latent", type(fit.model).__name__, number)
+        yield part, source.model.simulate_latent(rng, *(column[part] for column in columns), **source.parameter_draws)
 
 
 Specification.results = Fit

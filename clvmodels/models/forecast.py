@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -149,7 +149,7 @@ def table(
     t, attrs = question(fit, data, horizon, interval, interval_of, seed, worth)
     point = fit.forecast(data, t, **worth)
     customers = point.customers
-    attrs["notes"] = _told(fit, point, interval)
+    attrs["notes"] = told(fit, point, "intervals" if interval else None)
     rows = Rows.distinct(*point.columns)
     columns: dict[str, NDArray] = {}
 
@@ -203,7 +203,7 @@ def total(
     t, attrs = question(fit, data, horizon, interval, interval_of, seed, worth)
     point = fit.forecast(data, t, **worth)
     index, members = memberships(point.customers, by)
-    attrs["notes"] = _told(fit, point, interval)
+    attrs["notes"] = told(fit, point, "intervals" if interval else None)
     rows, number = Rows.distinct(*point.columns), np.arange(len(point.customers))
     alike = np.ones(len(number)) if point.customers.weights is None else point.customers.weights
     # How many customers of each segment share a distinct row.
@@ -222,32 +222,13 @@ def total(
         found[SHARE] /= np.where(found["clv"] > 0, found["clv"], 1.0)
     if interval:
         source = fit.posterior.forecast(data, t, **worth)
-        if len(index) * source.size > SEGMENT_CELLS:
-            raise DataError(
-                f"{by!r} makes {counted(len(index) - 1, 'segment')}, and with {source.size:,} draws there is room for "
-                f"the intervals of {SEGMENT_CELLS // source.size - 1:,}; choose a column with fewer values, or ask for "
-                "no interval"
-            )
-        sums: dict[str, NDArray] = {}
-
-        def add(members: sparse.csc_array, draws_of: dict[str, NDArray]) -> None:
-            by_row = members.tocsr()
-            present = np.flatnonzero(np.diff(by_row.indptr))
-            for name, draws in draws_of.items():
-                sums.setdefault(name, np.zeros((len(index), source.size)))[present] += by_row[present] @ draws.T
-
+        check_room(by, index, source.size)
         if interval_of == "mean":
-            for part, means in source.mean_blocks(rows):
-                add(weights[:, part], _by_outcome(means))
+            sums = _sums(
+                index, source.size, ((weights[:, part], _by_outcome(m)) for part, m in source.mean_blocks(rows))
+            )
         else:
-            if (alike != np.round(alike)).any():
-                raise DataError(
-                    "weights must be whole numbers for outcomes to be simulated; ask for the interval of the mean"
-                )
-            each = np.repeat(number, alike.astype(int))
-            columns = tuple(column[each] for column in source.columns)
-            for part, outcomes in source.outcome_blocks(columns, attrs["seed"], "total"):
-                add(members[:, each[part]], outcomes)
+            sums = outcome_sums(source, index, members, attrs["seed"])
         for name, draws in sums.items():
             found[f"{name}_lower"], found[f"{name}_upper"] = summarise(draws.T, interval)
     frame = pd.DataFrame(found, index=index)
@@ -255,6 +236,41 @@ def total(
     if SHARE in found and point.beyond:
         _tell_share(float(found[SHARE][-1]), point.beyond, horizon, frame)
     return frame
+
+
+def check_room(by: str | None, index: pd.Index, size: int) -> None:
+    """Refuse segments whose draws would not fit into memory."""
+    if len(index) * size > SEGMENT_CELLS:
+        raise DataError(
+            f"{by!r} makes {counted(len(index) - 1, 'segment')}, and with {size:,} draws there is room for the "
+            f"intervals of {SEGMENT_CELLS // size - 1:,}; choose a column with fewer values, or ask for means alone"
+        )
+
+
+def outcome_sums(source: Forecast, index: pd.Index, members: sparse.csc_array, seed: int) -> dict[str, NDArray]:
+    """Simulated outcomes of segments, each the sum of its customers' under the same draw: (segments, S) by outcome."""
+    weights, number = source.customers.weights, np.arange(len(source.customers))
+    if weights is not None and (weights != np.round(weights)).any():
+        raise DataError(
+            "weights must be whole numbers for outcomes to be simulated; others have means, and intervals of these"
+        )
+    each = number if weights is None else np.repeat(number, weights.astype(int))
+    columns = tuple(column[each] for column in source.columns)
+    blocks_of = source.outcome_blocks(columns, seed, "total")
+    return _sums(index, source.size, ((members[:, each[part]], outcomes) for part, outcomes in blocks_of))
+
+
+def _sums(
+    index: pd.Index, size: int, parts: Iterable[tuple[sparse.csc_array, dict[str, NDArray]]]
+) -> dict[str, NDArray]:
+    """Draws (segments, S) by name, added up over blocks: who of a block is in which segment, and draws (S, B)."""
+    sums: dict[str, NDArray] = {}
+    for members, draws_of in parts:
+        by_row = members.tocsr()
+        present = np.flatnonzero(np.diff(by_row.indptr))
+        for name, draws in draws_of.items():
+            sums.setdefault(name, np.zeros((len(index), size)))[present] += by_row[present] @ draws.T
+    return sums
 
 
 def memberships(data: Customers, by: str | None) -> tuple[pd.Index, sparse.csc_array]:
@@ -306,12 +322,12 @@ def outcome_draws(
     return source.outcome_blocks(source.columns, attrs["seed"], "total")
 
 
-def _told(fit: Forecaster, point: Forecast, interval: float | None) -> list[str]:
-    """The notes of a table; what must be warned of is."""
+def told(fit: Forecaster, point: Forecast, drawn: str | None) -> list[str]:
+    """The notes of a table, with where the draws come from if there are any; what must be warned of is."""
     for caution in point.cautions:
         warnings.warn(caution, AssumptionWarning, stacklevel=4)
-    drawn = [f"intervals: {point.drawn_from}"] if interval and fit.method not in DRAWN else []
-    return [*point.notes, *point.cautions, *drawn]
+    source = [f"{drawn}: {point.drawn_from}"] if drawn and fit.method not in DRAWN else []
+    return [*point.notes, *point.cautions, *source]
 
 
 def _by_outcome(means: dict[str, NDArray]) -> dict[str, NDArray]:

@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from clvmodels.data.contracts import Timing
 from clvmodels.data.customers import Customers
 from clvmodels.data.durations import AT_RENEWALS, ON_ANY_DAY, Clock, Durations, checked_durations
+from clvmodels.draws import Of
 from clvmodels.errors import AssumptionWarning, DataError
 from clvmodels.inference.bayes import Sampling
 from clvmodels.models import forecast
 from clvmodels.models.base import Method, Origin, Specification, given_or_training
+from clvmodels.models.exceedance import Threshold, exceedance
 from clvmodels.models.forecast import Forecast, IntervalOf
+from clvmodels.models.survival.base import SurvivalFit
 from clvmodels.models.survival.contracts import ContractFit, new_contract
 from clvmodels.models.survival.forecast import Payments
 from clvmodels.schema import refuse
@@ -29,6 +32,7 @@ from clvmodels.value.margin import Margin, checked_margin, margin_attribute, mar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from xarray import DataTree
 
 
 # So many endings tell on which days contracts end.
@@ -91,6 +95,11 @@ class ContractualCLVFit:
     def log_likelihood(self) -> float:
         """That of the survival model: prices are known, not estimated."""
         return float(self.survival.log_likelihood)
+
+    @property
+    def inference_data(self) -> DataTree:
+        """That of the survival model: `Fit.inference_data`."""
+        return self.survival.inference_data
 
     @property
     def aic(self) -> float:
@@ -188,6 +197,43 @@ class ContractualCLVFit:
         data, worth = self._customers(data), self._worth(margin, discount_rate)
         return forecast.total(self, data, horizon, interval, interval_of, seed, by, **worth)
 
+    def exceedance(
+        self,
+        threshold: Threshold,
+        data: Durations | None = None,
+        *,
+        horizon: Horizon | None,
+        quantity: str = "clv",
+        by: str | None = None,
+        margin: Margin | None = None,
+        discount_rate: float | None = None,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Probability that an outcome exceeds a threshold, and what is lost on average by acting on it or not.
+
+        As `NonContractualCLVFit.exceedance`, of the active customers.
+
+        Parameters
+        ----------
+        threshold : number, str or mapping
+            For each customer the same; the column of the data that holds each customer's; or a mapping from rows of
+            `total(by=)` to what their totals are held against, such as ``{"all": 10_000}``.
+        quantity : str
+            The outcome: "retained", "lifetime", "revenue" or "clv".
+        data, horizon, margin, discount_rate, seed
+            As in `predict`. An infinite horizon needs a discount rate.
+        by : str, optional
+            An attribute of the data: one row for each of its values and one for all customers, the sum of their
+            outcomes against the sum of their thresholds.
+
+        Returns
+        -------
+        DataFrame, one row per active customer, or per segment
+            The columns of `clvmodels.schema.EXCEEDANCE`, of segments `customers` besides.
+        """
+        data, worth = self._customers(data), self._worth(margin, discount_rate)
+        return exceedance(self, data, threshold, quantity, horizon, by, seed, **worth)
+
     def draws(
         self,
         quantity: str,
@@ -266,9 +312,35 @@ class ContractualCLVFit:
             self, data, horizon, interval, interval_of, seed, first_payment=include_first_payment, **worth
         )
 
-    def plot(self, kind: str = "survival", ax: Axes | None = None) -> Axes:
-        """One of the pictures of the survival model."""
+    def plot(
+        self,
+        kind: Literal["survival"] = "survival",
+        ax: Axes | None = None,
+        *,
+        of: Of = "posterior",
+        seed: int | None = None,
+    ) -> Axes:
+        """The picture of the survival model."""
+        if isinstance(self.survival, SurvivalFit):
+            return self.survival.plot(kind, ax, of=of, seed=seed)
+        if of != "posterior":
+            self._check_parameters()
         return self.survival.plot(kind, ax=ax)
+
+    def predictive_check(
+        self, kind: str | None = None, *, of: Of = "posterior", interval: float = 0.9, seed: int | None = None
+    ) -> pd.DataFrame:
+        """Whether contracts that the survival model makes look like those it was fitted to: `Fit.predictive_check`."""
+        self._check_parameters()
+        return self.survival.predictive_check(kind, of=of, interval=interval, seed=seed)
+
+    def _check_parameters(self) -> None:
+        """Refuse a curve that follows the data by itself."""
+        if not isinstance(self.survival, SurvivalFit):
+            raise ValueError(
+                f"{type(self.survival.model).__name__} takes its curve from the data and has no priors: to hold "
+                "it against them would tell nothing; use a model such as SBG or Weibull"
+            )
 
     def _customers(self, data: Durations | None) -> Durations:
         data = given_or_training(data, self.data, checked_durations)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,9 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels.data.summary import Summary
-from clvmodels.draws import blocks, check_interval, check_seed, generator
+from clvmodels.draws import Of, blocks, check_interval, check_seed, generator
 from clvmodels.errors import DataError, DataWarning, counted
-from clvmodels.models.base import Fit, Model, Rows, check_kind, summary_or_training
+from clvmodels.models import predictive
+from clvmodels.models.base import Fit, Model, Rows, check_kind, latent_blocks, summary_or_training
+from clvmodels.models.predictive import Statistics
+from clvmodels.models.spend import checks
 from clvmodels.models.spend.independence import SpendAgainstFrequency, spend_against_frequency
 from clvmodels.params import PriorDensity
 from clvmodels.plots.models import counts_against_model
@@ -21,8 +24,6 @@ from clvmodels.schema import refuse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-CLASSES = 10  # of mean spend in a plot, equally many customers in each
 
 
 class SpendFit(Fit):
@@ -34,7 +35,7 @@ class SpendFit(Fit):
         """Expected value of a future transaction of each customer, `expected_spend`, whenever it comes."""
         data = summary_or_training(data, self.data)
         rows = Rows.distinct(*self.model.arrays(data))
-        size = len(next(iter(self.parameter_draws.values())))
+        size = self.draw_count
         spend = np.concatenate(
             [
                 self.model.conditional_expected_spend(
@@ -48,6 +49,19 @@ class SpendFit(Fit):
             {"model": repr(self.model), "method": self.method, "seed": self.seed, "data_hash": self.data_hash}
         )
         return table
+
+    def latent_draws(
+        self, data: Summary | None = None, *, seed: int | None = None
+    ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+        """What is not seen of each customer, drawn given the history, in blocks of customers.
+
+        Yields
+        ------
+        slice, dict of ndarray, each (S, B)
+            Which rows of the table of `predict`, and their draws: `mean_spend`, the mean value of all transactions that
+            the customer would ever make. `expected_spend` is its mean.
+        """
+        return latent_blocks(self, self.model.arrays(summary_or_training(data, self.data)), seed)
 
     def spend_against_frequency(
         self, data: Summary | None = None, *, interval: float = 0.9, seed: int | None = None
@@ -73,16 +87,34 @@ class SpendFit(Fit):
         if rows is None:
             rows = self.model.fit_rows(summary_or_training(data, self.data))
         rng = generator(self.seed if seed is None else check_seed(seed), "spend against frequency")
-        size = len(next(iter(self.parameter_draws.values())))
+        size = self.draw_count
 
         def simulate(x: NDArray, number: int) -> NDArray:
-            params = {name: values[number % size, 0] for name, values in self.parameter_draws.items()}
-            return np.asarray(self.model.simulate(rng, x, **params))
+            return np.asarray(self.model.simulate(rng, x, **self.draw(number % size)))
 
         x, m_x = rows.columns
         return spend_against_frequency(x, m_x, rows.weights, simulate, self.model.transaction, interval, rng)
 
-    def plot(self, kind: Literal["spend"] = "spend", ax: Axes | None = None) -> Axes:
+    def simulator(self) -> Callable[[np.random.Generator, int], NDArray]:
+        """As `Fit`: the mean transactions of customers who have as many as those of the training."""
+        x, _ = self.training_columns()
+        return lambda rng, draw: np.asarray(self.model.simulate(rng, x, **self.draw(draw)))
+
+    def statistics(self, kind: str | None) -> Statistics:
+        """As `Fit`: those of the picture, or a few."""
+        if kind is None:
+            return checks.summary(self)
+        check_kind(kind, "spend")
+        return checks.spend(self)
+
+    def plot(
+        self,
+        kind: Literal["spend"] = "spend",
+        ax: Axes | None = None,
+        *,
+        of: Of = "posterior",
+        seed: int | None = None,
+    ) -> Axes:
         """Customers by mean transaction that the model counts: the data against what the model makes of such customers.
 
         Parameters
@@ -90,22 +122,11 @@ class SpendFit(Fit):
         kind : {"spend"}
         ax : matplotlib Axes, optional
             Where to draw; a new figure if not given.
+        of, seed : optional
+            As in `predictive_check`, which has the numbers.
         """
         check_kind(kind, "spend")
-        x, m_x = self.training_columns()
-        quantiles = np.quantile(m_x, np.linspace(0, 1, CLASSES + 1)[1:-1])
-        borders = np.unique([float(f"{quantile:.3g}") for quantile in quantiles])  # round numbers
-
-        def classes(spend: NDArray) -> NDArray:
-            return np.bincount(np.searchsorted(borders, spend), minlength=len(borders) + 1)
-
-        simulated = np.stack([classes(spend) for spend in self.simulated_data(x)])
-        labels = [*(f"to {border:,.10g}" for border in borders), "more"]
-        transaction = self.model.transaction
-        title = f"Mean {transaction}: {type(self.model).__name__} against the data it was fitted to"
-        return counts_against_model(
-            labels, classes(m_x), simulated, title=title, xlabel=f"value of the mean {transaction}", ax=ax
-        )
+        return predictive.picture(self, self.statistics(kind), of, seed, counts_against_model, ax)
 
 
 class SpendModel(Model):
@@ -117,6 +138,8 @@ class SpendModel(Model):
     - ``expected_spend_new()``: mean value of a transaction of a new customer.
     - ``conditional_expected_spend(x, m_x)``: mean value of a future transaction, x = 0 included.
     - ``simulate(rng, x)``: mean of x transactions of new customers, one draw of the parameters.
+    - ``simulate_latent(rng, x, m_x)``: the customer's own mean value of a transaction, drawn given the history: a dict
+      of `mean_spend`, (S, N).
     - ``simulate_future(rng, x, m_x, counts)``: values of counts (S, N) future transactions, cell after cell.
 
     Parameters
@@ -159,18 +182,22 @@ class SpendModel(Model):
         refuse(data.table, m_x < 0, f"{column} must not be negative (choose refunds='drop'); it is for")
         return x, m_x
 
+    def in_likelihood(self, data: Summary) -> NDArray[np.bool_]:
+        """Those with a mean above 0 of at least one transaction that counts."""
+        x, m_x = self.arrays(data)
+        return (x > 0) & (m_x > 0)
+
     def fit_rows(self, data: Summary) -> Rows:
         """Distinct (x, m_x) where x is positive; leaves out means of zero and says how many."""
         x, m_x = self.arrays(data)
-        buys, worthless = x > 0, (x > 0) & (m_x == 0)
-        if worthless.any():
+        kept = self.in_likelihood(data)
+        if worthless := int(((x > 0) & ~kept).sum()):
             warnings.warn(
-                f"{type(self).__name__} leaves {counted(int(worthless.sum()), 'customer')} out of its fit, whose mean "
+                f"{type(self).__name__} leaves {counted(worthless, 'customer')} out of its fit, whose mean "
                 f"{self.transaction} is worth 0: a gamma distribution has no zeros",
                 DataWarning,
                 stacklevel=4,
             )
-        kept = buys & ~worthless
         if kept.sum() < len(self.params):
             raise DataError(
                 f"{counted(int(kept.sum()), 'customer')} with a {self.transaction} worth more than 0 cannot carry the "

@@ -73,6 +73,13 @@ class GammaGamma(SpendModel):
         return np.where(x > 0, rng.gamma(p * np.maximum(x, 1)) / (nu * np.maximum(x, 1)), 0.0)
 
     @staticmethod
+    def simulate_latent(
+        rng: np.random.Generator, x: NDArray, m_x: NDArray, *, p: NDArray, q: NDArray, v: NDArray
+    ) -> dict[str, NDArray[np.float64]]:
+        """A customer's own mean p / nu, with nu Gamma(p x + q, v + x m_x) given the past: `mean_spend`, (S, N)."""
+        return {"mean_spend": p * (v + x * m_x) / rng.standard_gamma(p * x + q)}
+
+    @staticmethod
     def simulate_future(
         rng: np.random.Generator, x: NDArray, m_x: NDArray, counts: NDArray, *, p: NDArray, q: NDArray, v: NDArray
     ) -> NDArray[np.float64]:

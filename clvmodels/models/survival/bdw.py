@@ -20,6 +20,7 @@ from clvmodels.errors import AssumptionWarning
 from clvmodels.inference.bayes import Sampling
 from clvmodels.models.base import Fit, Method
 from clvmodels.models.survival.base import SurvivalModel
+from clvmodels.models.survival.mixture import MixtureFit
 from clvmodels.ops import log_beta_ratio
 from clvmodels.params import Param
 
@@ -45,6 +46,7 @@ class BdW(SurvivalModel):
     """
 
     clock = "renewals"
+    results = MixtureFit
     params = (
         Param("gamma", "first shape of the probabilities of leaving at the first renewal"),
         Param("delta", "second shape of them; their mean is gamma / (gamma + delta)", carries="renewals"),
@@ -83,18 +85,31 @@ class BdW(SurvivalModel):
         """As `SurvivalModel`: a theta of customers who have come so far, then the renewal at which they leave."""
         return renewal_of_leaving(rng, np.asarray(tenure, float), gamma, delta, c)
 
+    @staticmethod
+    def simulate_latent(
+        rng: np.random.Generator, tenure: NDArray, *, gamma: NDArray, delta: NDArray, c: NDArray
+    ) -> dict[str, NDArray[np.float64]]:
+        """As `MixtureFit.latent_draws`: the theta of customers who have come so far."""
+        return {"churn_probability": churn_probability(rng, tenure, gamma, delta, c)}
+
 
 def renewal_of_leaving(
     rng: np.random.Generator, tenure: NDArray, a: NDArray, b: NDArray, c: NDArray | float
 ) -> NDArray[np.float64]:
     """The renewal at which customers of a tenure leave, (S, N): theta is Beta(a, b) and S(t) is (1 - theta)^(t^c)."""
-    shape = np.broadcast_shapes(tenure.shape, np.shape(a), np.shape(b), np.shape(c))
-    come = tenure**c
-    theta = rng.beta(np.broadcast_to(a, shape), b + come)
+    theta = churn_probability(rng, tenure, a, b, c)
     with np.errstate(divide="ignore"):  # theta may be too small for a double: who never leaves
-        further = rng.standard_exponential(shape) / -np.log1p(-theta)
+        further = rng.standard_exponential(theta.shape) / -np.log1p(-theta)
     with np.errstate(over="ignore"):
-        return np.maximum(np.ceil((come + further) ** (1 / np.asarray(c))), tenure + 1)
+        return np.maximum(np.ceil((tenure**c + further) ** (1 / np.asarray(c))), tenure + 1)
+
+
+def churn_probability(
+    rng: np.random.Generator, tenure: NDArray, a: NDArray, b: NDArray, c: NDArray | float
+) -> NDArray[np.float64]:
+    """The theta of customers of a tenure, (S, N), as in `renewal_of_leaving`: Beta(a, b + tenure^c)."""
+    shape = np.broadcast_shapes(tenure.shape, np.shape(a), np.shape(b), np.shape(c))
+    return rng.beta(np.broadcast_to(a, shape), b + tenure**c)
 
 
 def told_apart(fit: Fit) -> Fit:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from clvmodels.data.durations import Durations, checked_durations
 from clvmodels.models import forecast
 from clvmodels.models.base import Origin, given_or_training
+from clvmodels.models.exceedance import Threshold, exceedance
 from clvmodels.models.forecast import Forecast, IntervalOf
 from clvmodels.models.survival.forecast import Payments, contract_forecast
 from clvmodels.time import Horizon
@@ -106,6 +107,39 @@ class ContractFit:
         """
         data = given_or_training(data, self.data, checked_durations)
         return forecast.total(self, data, horizon, interval, interval_of, seed, by)
+
+    def exceedance(
+        self,
+        threshold: Threshold,
+        data: Durations | None = None,
+        *,
+        horizon: Horizon | None,
+        quantity: str = "lifetime",
+        by: str | None = None,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Probability that an outcome exceeds a threshold, and by how much it does or fails to.
+
+        Parameters
+        ----------
+        threshold : number, str or mapping
+            For each customer the same; the column of the data that holds each customer's; or a mapping from rows of
+            `total(by=)` to what their totals are held against, such as ``{"all": 500}``.
+        data, horizon, seed
+            As in `predict`, but the horizon must be finite.
+        quantity : {"lifetime", "retained"}
+            The outcome: the lifetime within the horizon, or whether the customer stays to its end.
+        by : str, optional
+            An attribute of the data: one row for each of its values and one for all customers, the sum of their
+            outcomes against the sum of their thresholds.
+
+        Returns
+        -------
+        DataFrame, one row per active customer, or per segment
+            The columns of `clvmodels.schema.EXCEEDANCE`, of segments `customers` besides.
+        """
+        data = given_or_training(data, self.data, checked_durations)
+        return exceedance(self, data, threshold, quantity, horizon, by, seed)
 
     def draws(self, quantity: str, data: Durations | None = None, *, horizon: Horizon | None) -> NDArray[np.float64]:
         """Draws of a mean: `p_retained` or `expected_lifetime` by draw of the parameters, (S, N)."""

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from clvmodels.inference.bayes import Sampling
 from clvmodels.models.base import Fit, Method
 from clvmodels.models.survival.base import SurvivalModel
-from clvmodels.models.survival.bdw import renewal_of_leaving, told_apart
+from clvmodels.models.survival.bdw import churn_probability, renewal_of_leaving, told_apart
+from clvmodels.models.survival.mixture import MixtureFit
 from clvmodels.ops import log1p, log_beta_ratio
 from clvmodels.params import Param
 
@@ -39,6 +40,7 @@ class SBG(SurvivalModel):
     """
 
     clock = "renewals"
+    results = MixtureFit
     params = (
         Param("alpha", "first shape of the churn probabilities; their mean is alpha / (alpha + beta)"),
         Param("beta", "second shape of the churn probabilities", carries="renewals"),
@@ -73,3 +75,10 @@ class SBG(SurvivalModel):
     def simulate(rng: np.random.Generator, tenure: NDArray, *, alpha: NDArray, beta: NDArray) -> NDArray[np.float64]:
         """As `SurvivalModel`: a theta of customers who have come so far, then a geometric number of renewals."""
         return renewal_of_leaving(rng, np.asarray(tenure, float), alpha, beta, 1.0)
+
+    @staticmethod
+    def simulate_latent(
+        rng: np.random.Generator, tenure: NDArray, *, alpha: NDArray, beta: NDArray
+    ) -> dict[str, NDArray[np.float64]]:
+        """As `MixtureFit.latent_draws`: the theta of customers who have come so far, Beta(alpha, beta + tenure)."""
+        return {"churn_probability": churn_probability(rng, tenure, alpha, beta, 1.0)}

@@ -37,6 +37,8 @@ _LACKING = {
     "aic": ", which would count parameters",
     "bic": ", which would count parameters",
     "diagnostics": ": nothing is searched for",
+    "inference_data": ", which would hold draws of parameters",
+    "pointwise_log_likelihood": ", which would be that of parameters",
 }
 
 

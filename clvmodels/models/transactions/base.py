@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,20 +12,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from clvmodels.data.summary import Summary
 from clvmodels.discounting import discount_nodes
-from clvmodels.draws import BLOCK_CELLS
+from clvmodels.draws import BLOCK_CELLS, Of, blocks, summarise
 from clvmodels.errors import DataError, counted
-from clvmodels.models import forecast
-from clvmodels.models.base import Fit, Model, Rows, check_kind, summary_or_training
+from clvmodels.models import forecast, predictive
+from clvmodels.models.base import Fit, Model, Rows, check_kind, latent_blocks, summary_or_training
+from clvmodels.models.exceedance import Threshold, exceedance
 from clvmodels.models.forecast import IntervalOf, way_out
+from clvmodels.models.predictive import Statistics
+from clvmodels.models.transactions import checks
+from clvmodels.models.transactions.counts import count_distribution
 from clvmodels.models.transactions.events import EventForecast, Events, new_customer, outcomes_of, simulated
-from clvmodels.plots.models import counts_against_model
+from clvmodels.plots.models import counts_against_model, weeks_against_model
 from clvmodels.time import Horizon, unit_days
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NEGLIGIBLE = 1e-3  # over an infinite horizon outcomes are simulated until a value is discounted to this share of it
-MANY = 7  # repeat transactions that a plot puts into one class, as the papers do
+KINDS = {"frequency": checks.frequency, "recency": checks.recency, "tracking": checks.tracking}
 
 
 class TransactionFit(Fit):
@@ -88,9 +92,125 @@ class TransactionFit(Fit):
         data = summary_or_training(data, self.data)
         return forecast.total(self, data, horizon, interval, interval_of, seed, by)
 
+    def exceedance(
+        self,
+        threshold: Threshold,
+        data: Summary | None = None,
+        *,
+        horizon: Horizon | None,
+        quantity: str = "transactions",
+        by: str | None = None,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Probability that the number of transactions exceeds a threshold, and by how much it does or fails to.
+
+        ``exceedance(0, horizon=)`` is the simulated `p_purchase`.
+
+        Parameters
+        ----------
+        threshold : number, str or mapping
+            For each customer the same; the column of the summary that holds each customer's; or a mapping from rows of
+            `total(by=)` to what their totals are held against, such as ``{"all": 1_882}``.
+        data, horizon, seed
+            As in `predict`, but the horizon must be finite.
+        quantity : {"transactions"}
+            The outcome.
+        by : str, optional
+            An attribute of the summary: one row for each of its values and one for all customers, the sum of their
+            transactions against the sum of their thresholds.
+
+        Returns
+        -------
+        DataFrame, one row per customer or segment
+            The columns of `clvmodels.schema.EXCEEDANCE`, of segments `customers` besides.
+        """
+        data = summary_or_training(data, self.data)
+        return exceedance(self, data, threshold, quantity, horizon, by, seed)
+
     def draws(self, quantity: str, data: Summary | None = None, *, horizon: Horizon | None) -> NDArray[np.float64]:
         """Draws of a mean: `p_alive`, `p_purchase` or `expected_transactions` by draw of the parameters, (S, N)."""
         return forecast.mean_draws(self, quantity, summary_or_training(data, self.data), horizon)
+
+    def count_distribution(
+        self, data: Summary | None = None, *, horizon: Horizon, most: int | None = None
+    ) -> pd.DataFrame:
+        """P(0), P(1), ... transactions of each customer within the horizon: the exact distribution behind `predict`.
+
+        P(0) is 1 - `p_purchase` and the mean `expected_transactions`: under the estimated parameters for ml and map, a
+        mean over the draws otherwise, ``fit.posterior`` included.
+
+        Parameters
+        ----------
+        data : Summary, optional
+            Customers in the unit of the fit; the training data if not given.
+        horizon : str, number, date or timedelta
+            As in `predict`, finite.
+        most : int, optional
+            The largest count with a column of its own. If not given, as many as leave no customer more than 0.001.
+
+        Returns
+        -------
+        DataFrame, one row per customer
+            A column for each count 0, 1, ..., and ``"more"``, the probability of more. `attrs` as of `predict`.
+
+        Raises
+        ------
+        DataError
+            If the table were too large to hold: say `most`.
+        """
+        return count_distribution(self, summary_or_training(data, self.data), horizon, most)
+
+    def p_alive_at(
+        self, data: Summary | None = None, *, horizon: Horizon, interval: float | None = None
+    ) -> pd.DataFrame:
+        """P(still a customer at the end of the horizon), whatever is bought until then; `predict` has that of today.
+
+        Parameters
+        ----------
+        data, horizon
+            As in `count_distribution`.
+        interval : float, optional
+            Adds `lower` and `upper`, where the probability itself lies by what the data leave open.
+
+        Returns
+        -------
+        DataFrame, one row per customer
+            `p_alive`, and the interval. `attrs` as of `predict`.
+        """
+        data = summary_or_training(data, self.data)
+        if horizon is None:
+            raise ValueError("nobody is a customer for ever; give a finite horizon (horizon='1 year')")
+        t, attrs = forecast.question(self, data, horizon, interval, "mean", None, {})
+        rows = Rows.distinct(*self.model.arrays(data))
+
+        def draws(fit: TransactionFit) -> Iterator[tuple[slice, NDArray]]:
+            for part in blocks(np.full(len(rows.weights), fit.draw_count)):
+                columns = (column[part] for column in rows.columns)
+                yield part, fit.model.p_alive_at(t, *columns, **fit.parameter_draws)
+
+        found = {"p_alive": np.concatenate([p.mean(axis=0) for _, p in draws(self)])}
+        if interval:
+            ends = [summarise(p, interval) for _, p in draws(self.posterior)]
+            found |= {
+                name: np.concatenate(end) for name, end in zip(("lower", "upper"), zip(*ends, strict=True), strict=True)
+            }
+        frame = pd.DataFrame({name: values[rows.inverse] for name, values in found.items()}, index=data.table.index)
+        frame.attrs.update(attrs)
+        return frame
+
+    def latent_draws(
+        self, data: Summary | None = None, *, seed: int | None = None
+    ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+        """What is not seen of each customer, drawn given the history, in blocks of customers.
+
+        Yields
+        ------
+        slice, dict of ndarray, each (S, B)
+            Which rows of the table of `predict`, and their draws: `alive` at the end of observation, `purchase_rate`
+            per unit of time (of the dead, while they lived), and of BG/NBD and MBG/NBD `dropout_probability`, after
+            each transaction, of Pareto/NBD `dropout_rate`, per unit of time.
+        """
+        return latent_blocks(self, self.model.arrays(summary_or_training(data, self.data)), seed)
 
     def new_customer(
         self,
@@ -146,25 +266,41 @@ class TransactionFit(Fit):
         """
         return forecast.outcome_draws(self, summary_or_training(data, self.data), horizon, seed)
 
-    def plot(self, kind: Literal["frequency"] = "frequency", ax: Axes | None = None) -> Axes:
-        """Customers by number of repeat transactions: the data against what the model makes of such customers.
+    def simulator(self) -> Callable[[np.random.Generator, int], tuple[NDArray, NDArray]]:
+        """As `Fit`: frequency and recency of customers who are observed for as long as those of the training."""
+        *_, T = self.training_columns()
+        return lambda rng, draw: self.model.simulate(rng, T, **self.draw(draw))
+
+    def statistics(self, kind: str | None) -> Statistics:
+        """As `Fit`: those of a picture, or a few of all of them."""
+        if kind is None:
+            return checks.summary(self)
+        check_kind(kind, *KINDS)
+        return KINDS[kind](self)
+
+    def plot(
+        self,
+        kind: Literal["frequency", "recency", "tracking"] = "frequency",
+        ax: Axes | None = None,
+        *,
+        of: Of = "posterior",
+        seed: int | None = None,
+    ) -> Axes:
+        """The data against what the model makes of such customers.
 
         Parameters
         ----------
-        kind : {"frequency"}
+        kind : {"frequency", "recency", "tracking"}
+            Customers by number of repeat transactions; those who came back by time from the first to the last
+            transaction; or all repeat transactions week by week, which needs the summary of a log.
         ax : matplotlib Axes, optional
             Where to draw; a new figure if not given.
+        of, seed : optional
+            As in `predictive_check`, which has the numbers.
         """
-        check_kind(kind, "frequency")
-        x, _, T = self.training_columns()
-
-        def classes(frequency: NDArray) -> NDArray:
-            return np.bincount(np.minimum(frequency, MANY).astype(int), minlength=MANY + 1)
-
-        simulated = np.stack([classes(frequency) for frequency, _ in self.simulated_data(T)])
-        labels = [*map(str, range(MANY)), f"{MANY}+"]
-        title = f"Repeat transactions: {type(self.model).__name__} against the data it was fitted to"
-        return counts_against_model(labels, classes(x), simulated, title=title, xlabel="repeat transactions", ax=ax)
+        check_kind(kind, *KINDS)
+        draw = weeks_against_model if kind == "tracking" else counts_against_model
+        return predictive.picture(self, self.statistics(kind), of, seed, draw, ax)
 
     def forecast(
         self, data: Summary, t: float, rate: float | None = None, include_first_transaction: bool = False
@@ -273,9 +409,16 @@ class TransactionModel(Model):
     and, of customers who are alive at T, for whom t_x says nothing more:
 
     - ``p_purchase_alive(t, x, T)``: P(at least one transaction in (T, T + t]).
+    - ``pmf_alive(n, t, x, T)``: P(n transactions in (T, T + t]).
     - ``expected_transactions_alive(t, x, T)``: E[transactions in (T, T + t]].
+    - ``survival_alive(t, x, T)``: P(alive at T + t).
     - ``simulate_future_alive(rng, t, x, T)``: counts (M,) in (T, T + t] and their times after T, customer after
       customer; every argument is (M,), one customer under one draw in each place.
+
+    and, of customers who are known to be alive at T or not, under one draw each, every argument (M,):
+
+    - ``latent(rng, alive, x, t_x, T)``: what is constant of a customer but not seen, `purchase_rate` and the dropout by
+      the model's own name, drawn given the history.
     """
 
     columns = ("frequency", "recency", "T")
@@ -283,6 +426,9 @@ class TransactionModel(Model):
 
     p_alive: Any
     p_purchase_alive: Any
+    pmf_alive: Any
+    survival_alive: Any
+    latent: Any
     expected_transactions_alive: Any
     simulate_future_alive: Any
 
@@ -292,6 +438,51 @@ class TransactionModel(Model):
     ) -> NDArray[np.float64]:
         """P(at least one transaction in (T, T + t] | x, t_x, T); arguments as of the expectation."""
         return np.asarray(cls.p_alive(x, t_x, T, **params) * cls.p_purchase_alive(t, x, T, **params))[()]
+
+    @classmethod
+    def pmf(cls, n: ArrayLike, t: ArrayLike, **params: ArrayLike) -> NDArray[np.float64]:
+        """P(X(t) = n), repeat transactions in (0, t] of a customer who has just been acquired."""
+        return cls.conditional_pmf(n, t, 0.0, 0.0, 0.0, **params)
+
+    @classmethod
+    def conditional_pmf(
+        cls, n: ArrayLike, t: ArrayLike, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, **params: ArrayLike
+    ) -> NDArray[np.float64]:
+        """P(n transactions in (T, T + t] | x, t_x, T): P(alive) is in it, and who is dead makes none.
+
+        Parameters
+        ----------
+        n : array_like
+            Counts; consecutive ones of shape (K, 1, 1), against draws (S, 1) and customers (N,), are computed together.
+        t, x, t_x, T, **params
+            As of the expectation.
+
+        Returns
+        -------
+        ndarray, broadcast of all arguments
+        """
+        alive = cls.p_alive(x, t_x, T, **params)
+        return np.asarray(alive * cls.pmf_alive(n, t, x, T, **params) + (1 - alive) * np.equal(n, 0))[()]
+
+    @classmethod
+    def p_alive_at(
+        cls, t: ArrayLike, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, **params: ArrayLike
+    ) -> NDArray[np.float64]:
+        """P(alive at T + t | x, t_x, T), whatever is bought until then; arguments as of the expectation."""
+        return np.asarray(cls.p_alive(x, t_x, T, **params) * cls.survival_alive(t, x, T, **params))[()]
+
+    @classmethod
+    def simulate_latent(
+        cls, rng: np.random.Generator, x: NDArray, t_x: NDArray, T: NDArray, **params: NDArray
+    ) -> dict[str, NDArray]:
+        """Whether customers are alive at T, and what `latent` gives, drawn given their histories, each (S, N)."""
+        p = cls.p_alive(x, t_x, T, **params)
+        shape = np.broadcast_shapes(np.shape(p), *(np.shape(value) for value in (x, T, *params.values())))
+        alive = rng.random(shape) < p
+        named = {"x": x, "t_x": t_x, "T": T, **params}
+        cells = {name: np.broadcast_to(value, shape).ravel() for name, value in named.items()}
+        found = cls.latent(rng, alive.ravel(), **cells)
+        return {"alive": alive, **{name: values.reshape(shape) for name, values in found.items()}}
 
     @classmethod
     def expected_transactions_new(cls, t: ArrayLike, **params: ArrayLike) -> NDArray[np.float64]:

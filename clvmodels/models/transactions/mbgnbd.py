@@ -90,17 +90,53 @@ class MBGNBD(TransactionModel):
         return BGNBD.expected_transactions_alive(t, x, T, r=r, alpha=alpha, a=a, b=np.add(b, 1))
 
     @staticmethod
-    def pmf(
-        n: ArrayLike, t: ArrayLike, *, r: ArrayLike, alpha: ArrayLike, a: ArrayLike, b: ArrayLike
+    def pmf_alive(
+        n: ArrayLike,
+        t: ArrayLike,
+        x: ArrayLike,
+        T: ArrayLike,
+        *,
+        r: ArrayLike,
+        alpha: ArrayLike,
+        a: ArrayLike,
+        b: ArrayLike,
     ) -> NDArray[np.float64]:
-        """P(X(t) = n) of a new customer.
+        """P(n transactions in (T, T + t] | alive at T, x, T).
 
         >>> MBGNBD.pmf(0, 39, r=0.525, alpha=6.183, a=0.891, b=1.614).round(4)
         np.float64(0.5825)
         """
-        stays = np.divide(b, np.add(a, b))
-        at_once = np.where(np.equal(n, 0), np.divide(a, np.add(a, b)), 0.0)
-        return np.asarray(at_once + stays * BGNBD.pmf(n, t, r=r, alpha=alpha, a=a, b=np.add(b, 1)))[()]
+        return BGNBD.pmf_alive(n, t, x, T, r=r, alpha=alpha, a=a, b=np.add(b, 1))
+
+    @staticmethod
+    def survival_alive(
+        t: ArrayLike,
+        x: ArrayLike,
+        T: ArrayLike,
+        *,
+        r: ArrayLike,
+        alpha: ArrayLike,
+        a: ArrayLike,
+        b: ArrayLike,
+    ) -> NDArray[np.float64]:
+        """P(alive at T + t | alive at T, x, T)."""
+        return BGNBD.survival_alive(t, x, T, r=r, alpha=alpha, a=a, b=np.add(b, 1))
+
+    @staticmethod
+    def latent(
+        rng: np.random.Generator,
+        alive: NDArray[np.bool_],
+        x: NDArray,
+        t_x: NDArray,
+        T: NDArray,
+        *,
+        r: NDArray,
+        alpha: NDArray,
+        a: NDArray,
+        b: NDArray,
+    ) -> dict[str, NDArray[np.float64]]:
+        """Rate and dropout probability of customers of known fate: who is dead died at the last transaction."""
+        return BGNBD.latent(rng, alive, x, t_x, T, r=r, alpha=alpha, a=a, b=b + 1)
 
     @staticmethod
     def simulate(

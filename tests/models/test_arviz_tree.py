@@ -1,0 +1,218 @@
+"""What a fit hands to ArviZ, of either version: draws, rows and their log-likelihood, each by the right name."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from conftest import quietly, simulated_contracts, simulated_shop
+
+import clvmodels as clv
+from clvmodels.models import arviz_tree
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # ArviZ 0.23 tells of its coming version
+    import arviz as az
+
+
+def taken(tree):
+    """The tree as the installed ArviZ takes it."""
+    return az.from_datatree(tree) if hasattr(az, "from_datatree") else tree
+
+
+def by_arviz(name, *args):
+    """What a function of ArviZ makes of it; what ArviZ warns its own programmers of is not what this is about."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return getattr(az, name)(*args)
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return simulated_shop(3, customers=150)
+
+
+@pytest.fixture(scope="module")
+def fit(shop):
+    return quietly(clv.BGNBD().fit, shop, "laplace", seed=1, draws=400)
+
+
+def test_the_tree_holds_the_draws_and_the_rows(fit):
+    tree = fit.inference_data
+    assert isinstance(tree, xr.DataTree)
+    assert set(tree) == {"posterior", "observed_data", "log_likelihood"}
+    assert list(tree["posterior"].data_vars) == ["r", "alpha", "a", "b"]
+    for name, draws in fit.parameter_draws.items():
+        assert tree["posterior"][name].dims == ("chain", "draw")
+        np.testing.assert_array_equal(tree["posterior"][name].to_numpy().ravel(), draws[:, 0])
+    observed = tree["observed_data"]
+    for name, column in zip(("frequency", "recency", "T"), fit.rows.columns, strict=True):
+        np.testing.assert_array_equal(observed[name], column)
+    assert observed["weight"].sum() == 150
+    assert "row" in observed["weight"].dims
+
+
+def test_the_tree_says_what_it_is_of(fit):
+    told = fit.inference_data.attrs
+    expected = {"model": "BGNBD()", "method": "laplace", "unit": "week", "seed": 1, "data_hash": fit.data_hash}
+    assert expected.items() <= told.items()
+    assert told["creation_library_version"] == clv.__version__
+    assert told["customers"] == 150
+    assert fit.inference_data["posterior"].attrs == fit.sampling
+
+
+def test_the_log_likelihood_is_that_of_the_formula(fit):
+    by_row = fit.pointwise_log_likelihood()
+    assert by_row.dims == ("chain", "draw", "row")
+    one = {name: draws[7, 0] for name, draws in fit.parameter_draws.items()}
+    np.testing.assert_allclose(by_row[0, 7], clv.BGNBD.log_likelihood(*fit.rows.columns, **one), rtol=1e-12)
+    np.testing.assert_array_equal(by_row, fit.inference_data["log_likelihood"]["log_likelihood"])
+
+
+def test_by_customer_each_has_the_value_of_its_own_history(fit, shop):
+    by_customer = fit.pointwise_log_likelihood(by="customer")
+    assert by_customer.dims == ("chain", "draw", "customer")
+    assert list(by_customer["customer"].to_numpy()) == list(shop.table.index)
+    history = shop.table[["frequency", "recency", "T"]].to_numpy(float).T
+    one = {name: draws[3, 0] for name, draws in fit.parameter_draws.items()}
+    np.testing.assert_allclose(by_customer[0, 3], clv.BGNBD.log_likelihood(*history, **one), rtol=1e-12)
+    by_row = fit.pointwise_log_likelihood()
+    np.testing.assert_allclose((by_row * by_row["weight"]).sum("row"), by_customer.sum("customer"), rtol=1e-12)
+
+
+def test_at_the_optimum_the_sum_is_the_fitted_log_likelihood(shop):
+    fit = quietly(clv.MBGNBD().fit, shop, seed=1)
+    at_optimum = [clv.MBGNBD.log_likelihood(*fit.rows.columns, **fit.parameter_draws)[0] @ fit.rows.weights]
+    assert at_optimum[0] == pytest.approx(fit.log_likelihood, rel=1e-12)
+    assert fit.pointwise_log_likelihood().sizes["draw"] == 1000  # those of its posterior, not the optimum alone
+
+
+def test_customers_who_spent_nothing_that_counts_are_left_out(shop):
+    table = shop.table.copy()
+    table.loc[table.index[table["frequency"] > 0][:2], "monetary_value"] = 0.0
+    fit = quietly(clv.GammaGamma().fit, clv.Summary(table, "week"), "laplace", seed=1)
+    ids = fit.pointwise_log_likelihood(by="customer")["customer"].to_numpy()
+    kept = table[(table["frequency"] > 0) & (table["monetary_value"] > 0)]
+    assert list(ids) == list(kept.index)
+    one = {name: draws[0, 0] for name, draws in fit.parameter_draws.items()}
+    direct = clv.GammaGamma.log_likelihood(*kept[["frequency", "monetary_value"]].to_numpy(float).T, **one)
+    np.testing.assert_allclose(fit.pointwise_log_likelihood(by="customer")[0, 0], direct, rtol=1e-12)
+
+
+def test_rows_that_stand_for_several_are_repeated():
+    durations = clv.Durations.from_survivors([100, 80, 70, 65])
+    fit = quietly(clv.SBG().fit, durations, "laplace", seed=1)
+    by_customer = fit.pointwise_log_likelihood(by="customer")
+    assert by_customer.sizes["customer"] == 100
+    assert (by_customer[0, 0, :20] == by_customer[0, 0, 0]).all()  # twenty left at the first renewal
+    half = durations.table.assign(weight=durations.table["weight"] + 0.5)
+    fit = quietly(clv.SBG().fit, clv.Durations(half, "year"), "laplace", seed=1)
+    with pytest.raises(clv.DataError, match="weights that are not whole"):
+        fit.pointwise_log_likelihood(by="customer")
+
+
+def test_coefficients_are_one_variable_by_covariate():
+    durations = simulated_contracts(clv.Weibull, {"shape": 1.3, "scale": 10.0}, 3)
+    rng = np.random.default_rng(1)
+    table = durations.table.assign(price=rng.normal(size=len(durations)), size=rng.normal(size=len(durations)))
+    fit = clv.Weibull(covariates="price + I(size / 2)").fit(clv.Durations(table, "month"), "laplace", seed=1)
+    tree = fit.inference_data
+    assert list(tree["posterior"]["covariate"].to_numpy()) == list(fit.design.names)
+    drawn = tree["posterior"]["coefficient"].sel(covariate="price")
+    np.testing.assert_array_equal(drawn.to_numpy().ravel(), fit.parameter_draws["price"][:, 0])
+    own = {name: tree["posterior"][name].to_numpy()[0, 5] for name in ("scale", "shape")}
+    covariates, coefficients = tree["observed_data"]["covariates"], tree["posterior"]["coefficient"][0, 5]
+    moved = own["scale"] * np.exp(covariates.dot(coefficients, "covariate").to_numpy())
+    columns = (tree["observed_data"][name].to_numpy() for name in ("duration", "event", "entry"))
+    direct = clv.Weibull.log_likelihood(*columns, scale=moved, shape=own["shape"])
+    np.testing.assert_allclose(tree["log_likelihood"]["log_likelihood"][0, 5], direct, rtol=1e-9)
+    assert "less their means" in tree["observed_data"].attrs["note"]
+
+
+def test_arviz_takes_it(fit):
+    tree = fit.inference_data
+    table = by_arviz("summary", taken(tree))
+    assert list(table.index) == ["r", "alpha", "a", "b"]
+    assert float(table.loc["r", "mean"]) == pytest.approx(fit.parameters.loc["r", "estimate"], abs=0.006)  # rounded
+    by_arviz("ess", taken(tree))
+    tree["log_likelihood"] = fit.pointwise_log_likelihood(by="customer").to_dataset()
+    loo = by_arviz("loo", taken(tree))
+    assert loo.n_data_points == 150
+    compared = by_arviz("compare", {"one": taken(tree), "same": taken(tree.copy())})
+    assert set(compared.index) == {"one", "same"}
+
+
+def test_arviz_draws_it(fit):
+    import matplotlib.pyplot as plt
+
+    for name in ("plot_trace", "plot_forest", "plot_pair"):
+        by_arviz(name, taken(fit.inference_data))
+        plt.close("all")
+
+
+def test_it_is_written_and_read(fit, tmp_path):
+    fit.inference_data.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
+    with xr.open_datatree(tmp_path / "fit.nc", engine="h5netcdf") as tree:
+        assert tree.attrs["model"] == "BGNBD()"
+        xr.testing.assert_identical(tree["posterior"]["r"].load(), fit.inference_data["posterior"]["r"])
+
+
+def test_what_a_user_changes_is_not_the_fits(fit):
+    tree = fit.inference_data
+    del tree["posterior"]
+    assert "posterior" in fit.inference_data
+
+
+def test_draws_of_an_ml_fit_are_told(shop):
+    fit = quietly(clv.BGNBD().fit, shop, seed=1)
+    tree = fit.inference_data
+    assert tree.attrs["method"] == "ml"
+    assert "Laplace approximation" in tree.attrs["notes"]
+    np.testing.assert_array_equal(tree["posterior"]["r"].to_numpy().ravel(), fit.posterior.parameter_draws["r"][:, 0])
+
+
+def test_a_loaded_fit_gives_its_draws_and_says_what_it_lacks(fit, shop, tmp_path):
+    clv.save(fit, tmp_path / "fit.clv")
+    loaded = clv.load(tmp_path / "fit.clv")
+    tree = loaded.inference_data
+    assert set(tree) == {"posterior"}
+    assert "a loaded fit has no customers" in tree.attrs["notes"]
+    xr.testing.assert_equal(tree["posterior"].to_dataset(), fit.inference_data["posterior"].to_dataset())
+    with pytest.raises(clv.DataError, match="a loaded fit has no customers"):
+        loaded.pointwise_log_likelihood()
+
+
+def test_a_log_likelihood_too_large_is_left_out_and_told(fit, monkeypatch):
+    monkeypatch.setattr(arviz_tree, "LARGEST", 1000)
+    tree = fit.inference_data
+    assert set(tree) == {"posterior", "observed_data"}
+    assert "no log_likelihood: 400 draws of" in tree.attrs["notes"]
+    assert fit.pointwise_log_likelihood().size > 1000
+
+
+def test_a_composition_has_a_branch_for_each_part(shop, tmp_path):
+    fit = quietly(clv.NonContractualCLV(clv.BGNBD(), clv.GammaGamma()).fit, shop, "laplace", seed=1)
+    tree = fit.inference_data
+    xr.testing.assert_identical(tree["transactions/posterior"], fit.transactions.inference_data["posterior"])
+    assert list(by_arviz("summary", taken(tree["spend"])).index) == ["p", "q", "v"]
+    tree.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
+
+
+def test_contracts_with_prices_have_those_of_their_survival():
+    durations = clv.Durations(clv.Durations.from_survivors([100, 80, 70, 65]).table.assign(value=10.0), "year")
+    fit = quietly(clv.ContractualCLV(clv.SBG()).fit, durations, "laplace", seed=1)
+    xr.testing.assert_identical(fit.inference_data["posterior"], fit.survival.inference_data["posterior"])
+
+
+def test_curves_without_parameters_say_so():
+    durations = clv.Durations(pd.DataFrame({"duration": [1.0, 2.0, 3.0], "event": [1, 0, 1]}), "month")
+    fit = clv.KaplanMeier().fit(durations)
+    for name in ("inference_data", "pointwise_log_likelihood"):
+        with pytest.raises(AttributeError, match=f"KaplanMeier has no {name}"):
+            getattr(fit, name)
+
+
+def test_another_by_is_refused(fit):
+    with pytest.raises(ValueError, match="by must be 'row' or 'customer'; got 'week'"):
+        fit.pointwise_log_likelihood(by="week")
