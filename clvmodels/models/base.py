@@ -22,6 +22,7 @@ from clvmodels.draws import Of, Parameters, blocks, check_seed, generator, new_s
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import bayes, laplace, likelihood
 from clvmodels.inference.bayes import Sampling, Settings
+from clvmodels.inference.pymc_model import pymc_model
 from clvmodels.models import predictive
 from clvmodels.models.arviz_tree import LOADED, By, pointwise_log_likelihood, tree
 from clvmodels.models.predictive import Statistics
@@ -347,6 +348,31 @@ class Model(Specification):
             coordinates,
             prior,
         )
+
+    def pymc_model(self, data: Any) -> Any:
+        """The model as one of PyMC, with the priors and the density that `fit` has, to be extended or sampled.
+
+        Its variables are the parameters in the user's units, under their own names; the distinct rows and their
+        `weights` are its data, along `row`, and their log-likelihood is a potential.
+
+        Parameters
+        ----------
+        data : Summary or Durations
+            What the family is fitted to.
+
+        Returns
+        -------
+        pymc.Model
+            ``with model.pymc_model(data): pymc.sample(compile_kwargs={"mode": "NUMBA"})`` needs no C++ compiler.
+        """
+        self.checked(data)
+        rows = self.fit_rows(data)
+        coordinates = self.coordinates(rows)
+        takes = inspect.signature(type(self).log_likelihood).parameters.values()
+        names = [each.name for each in takes if each.kind is each.POSITIONAL_OR_KEYWORD]
+        names += [f"{param.name} less its mean" for param in coordinates.params[len(self.params) :]]
+        columns = dict(zip(names, rows.columns, strict=True))
+        return pymc_model(coordinates, columns, rows.weights, type(self).row_log_likelihood)
 
     def _estimate(self, rows: Rows, method: Method, seed: int, settings: Settings) -> dict[str, Any]:
         """The fields of a fit that depend on the method."""
