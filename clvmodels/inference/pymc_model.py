@@ -64,8 +64,9 @@ def _variable(param: Param, coordinates: Coordinates) -> Any:
         return _own_density(param, prior, scale)
     if param.lower == -math.inf:
         return Prior("Normal", mu=0, sigma=scale * PRIOR_SD).to_pymc(param.name)
-    if param.upper < math.inf:  # there are no bounds but 0 and 1
-        return pymc.LogitNormal(param.name, np.float64(0), np.float64(PRIOR_SD))
+    if param.upper < math.inf:  # there are no bounds but 0 and 1, and PyMC samples on their line only if it is told
+        logodds = pymc.distributions.transforms.logodds
+        return pymc.LogitNormal(param.name, np.float64(0), np.float64(PRIOR_SD), transform=logodds)
     if param.lower == 0:
         return Prior("LogNormal", mu=math.log(scale), sigma=PRIOR_SD).to_pymc(param.name)
 

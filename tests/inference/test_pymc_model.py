@@ -85,6 +85,7 @@ def test_the_density_is_that_of_the_other_methods(model, given):
     built = quietly(made.pymc_model, data)
     rows = made.fit_rows(data)
     assert [variable.name for variable in built.free_RVs] == [param.name for param in model.params]
+    assert None not in built.rvs_to_transforms.values()  # all are bounded, and sampled on the real line
     values = points(model.params, TRUTH[model])
     apart = densities(built, values) - log_posterior(made, rows, made.coordinates(rows), values)
     # The same up to a constant, to the digits of log-likelihoods of some hundreds.
