@@ -77,6 +77,9 @@ spend_models = pytest.mark.parametrize(
 survival_models = pytest.mark.parametrize(
     "model", [model for model in ALL if issubclass(model, SurvivalModel)], ids=lambda model: model.__name__
 )
+models_with_kernel = pytest.mark.parametrize(
+    "model", [model for model in ALL if getattr(model, "kernel", None)], ids=lambda model: model.__name__
+)
 
 
 def family(model):
@@ -182,6 +185,78 @@ def test_probabilities_are_probabilities_and_expectations_rise_from_zero(model):
     assert (expected[0] == 0).all()
     assert all((later >= earlier).all() for earlier, later in itertools.pairwise(expected))
     assert (expected[3] >= buys * (1 - 1e-12)).all()  # one purchase at least, if any
+
+
+# Kernels
+
+
+def differences(function, theta):
+    """Gradient by central differences of eighth order."""
+    gradient = []
+    for step in 1e-2 * np.diag(theta):
+        up, down = (np.array([function(theta + sign * k * step) for k in (1, 2, 3, 4)]) for sign in (1, -1))
+        gradient.append(np.array([4 / 5, -1 / 5, 4 / 105, -1 / 280]) @ (up - down) / step.sum())
+    return np.array(gradient)
+
+
+def named(model, theta):
+    return {param.name: value for param, value in zip(model.params, theta, strict=True)}
+
+
+@models_with_kernel
+def test_kernels_are_their_formulas_and_their_gradients_the_slopes(model):
+    rng, rows = np.random.default_rng(12), EDGES[family(model)]
+    lower = np.array([param.lower for param in model.params])
+    truth = np.array([TRUTH[model][param.name] for param in model.params])
+    near = lower + (truth - lower) * np.exp(rng.normal(0, 0.5, (20, len(truth))))
+    hostile = lower + 10 ** rng.uniform(-3, 3, (60, len(truth)))
+    kernels = [model.kernel(*row[:, None], weights=np.ones(1)) for row in rows.T]
+    # Far out the formulas themselves add terms as large as 5000 x 1000 log(5000 x 1000), to 16 digits.
+    for thetas, rounding in ((near, 1e-9), (hostile, 2e-8)):
+        for theta in thetas:
+            formula = model.log_likelihood(*rows, **named(model, theta))
+            slopes = differences(lambda theta: model.log_likelihood(*rows, **named(model, theta)), theta)
+            for kernel, value, slope in zip(kernels, formula, slopes.T, strict=True):
+                ours, gradient = kernel(theta)
+                assert ours == pytest.approx(value, rel=1e-12, abs=rounding), theta
+                np.testing.assert_allclose(gradient * theta, slope * theta, rtol=1e-7, atol=100 * rounding)
+
+
+@models_with_kernel
+def test_kernels_add_up_customers(model):
+    rows = quietly(model().fit_rows, sample(model))
+    kernel = model.kernel(*rows.columns, weights=rows.weights)
+    customers = tuple(column[rows.inverse] for column in rows.columns)  # in the order of the data, one row each
+    one_by_one = model.kernel(*customers, weights=np.ones(len(rows.inverse)))
+    for draw in draws_of(model, 5).values():
+        assert draw.shape == (5, 1)
+    thetas = np.column_stack(list(draws_of(model, 5).values()))
+    for theta in thetas:
+        before = theta.copy()
+        value, gradient = kernel(theta)
+        assert isinstance(value, float)
+        assert gradient.shape == theta.shape
+        np.testing.assert_array_equal(theta, before)
+        formula = model.log_likelihood(*rows.columns, **named(model, theta))
+        assert value == pytest.approx(formula @ rows.weights, rel=1e-12)
+        slopes = differences(lambda theta: model.log_likelihood(*rows.columns, **named(model, theta)), theta)
+        np.testing.assert_allclose(gradient, slopes @ rows.weights, rtol=1e-7, atol=1e-6)
+        again = one_by_one(theta)
+        assert again[0] == pytest.approx(value, rel=1e-12)
+        np.testing.assert_allclose(again[1], gradient, rtol=1e-9, atol=1e-9)
+
+
+@models_with_kernel
+def test_kernels_say_of_impossible_parameters_that_there_is_no_number(model):
+    kernel = model.kernel(*EDGES[family(model)], weights=np.ones(EDGES[family(model)].shape[1]))
+    truth = np.array([TRUTH[model][param.name] for param in model.params])
+    for number in range(len(truth)):
+        for impossible in (-1.0, -1e-300, 0.0, np.nan, np.inf, -np.inf):
+            theta = truth.copy()
+            theta[number] = impossible
+            assert not np.isfinite(kernel(theta)[0]), (number, impossible)
+    for theta in itertools.product((1e-300, 1e300), repeat=len(truth)):  # where a sampler may leap to
+        kernel(np.array(theta))
 
 
 # Simulation against formulas

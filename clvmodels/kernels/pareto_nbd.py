@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from clvmodels.kernels import Density
 from clvmodels.kernels.rising import rising_sum
 
-_BLOCK = 1024  # integrals computed at once: as many as stay in a processor's cache
+_CELLS = 16_384  # of integrals x terms, computed at once: as many as stay in a processor's cache
 _FAR = 30.0  # y above which the quadrature is faster
 _DIGITS = 34.0  # the rest of the fraction, as minus a logarithm
-
-Slopes = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
 def kernel(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> Density:
@@ -82,21 +80,26 @@ def kernel(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> Density
     return density
 
 
-def _hypergeometric(B: NDArray, D: NDArray, group: NDArray, y: NDArray) -> Slopes:
+def _hypergeometric(B: NDArray, D: NDArray, group: NDArray, y: NDArray) -> NDArray[np.float64]:
     """log 2F1(B, 1; B + D; -y) and its slopes in B, D and y: of B and D (G,) those of the group, y (P,) descending."""
     result = np.empty((4, len(y)))
     coefficients: tuple[NDArray, NDArray, NDArray] | None = None
-    for start in range(0, len(y), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        largest = float(y[start])
-        if largest <= _FAR:
-            depth = 2 + int(_DIGITS / 2 / np.arctanh(1 / np.sqrt(1 + largest))) if largest > 0 else 2
-            if coefficients is None:  # of the deepest fraction; the others take the first of them
-                coefficients = _coefficients(B, D, depth)
-            result[:, part] = _by_fraction(*(each[:depth] for each in coefficients), group[part], y[part])
+    start = 0
+    while start < len(y):
+        far, largest = not y[start] <= _FAR, float(np.fmin(y[start], 1e17))  # far: also what is not a number
+        if far:
+            terms = 24 * int(np.ceil(1.5 + np.log1p(largest) / 1.5))
         else:
-            result[:, part] = _by_quadrature(B[group[part]], D[group[part]], y[part])
-    return tuple(result)
+            terms = 2 + int(_DIGITS / 2 / np.arctanh(1 / np.sqrt(1 + max(largest, 1e-9))))
+        part = slice(start, start + max(_CELLS // terms, 1))
+        if far:
+            result[:, part] = _by_quadrature(terms, B[group[part]], D[group[part]], y[part])
+        else:
+            if coefficients is None:  # of the deepest fraction; the others take the first of them
+                coefficients = _coefficients(B, D, terms)
+            result[:, part] = _by_fraction(*(each[:terms] for each in coefficients), group[part], y[part])
+        start = part.stop
+    return result
 
 
 def _coefficients(B: NDArray, D: NDArray, depth: int) -> tuple[NDArray, NDArray, NDArray]:
@@ -111,7 +114,7 @@ def _coefficients(B: NDArray, D: NDArray, depth: int) -> tuple[NDArray, NDArray,
     return first * second * below * above, shared + odd / first, shared + ~odd / first
 
 
-def _by_fraction(e: NDArray, in_B: NDArray, in_D: NDArray, group: NDArray, y: NDArray) -> Slopes:
+def _by_fraction(e: NDArray, in_B: NDArray, in_D: NDArray, group: NDArray, y: NDArray) -> NDArray[np.float64]:
     """The function by its continued fraction, from the deepest level up; what lies below is taken as its limit."""
     depth = len(e)
     e = e.take(group, axis=1)
@@ -125,23 +128,28 @@ def _by_fraction(e: NDArray, in_B: NDArray, in_D: NDArray, group: NDArray, y: ND
     change = 1 / levels[:depth] - 1
     change[0] = -e[0] / (levels[0] * levels[1])
     np.multiply.accumulate(change, axis=0, out=change)
-    slopes = (y * np.einsum("np,np->p", change, each.take(group, axis=1)) for each in (in_B, in_D))
-    return -np.log(levels[0]), *slopes, change.sum(axis=0)
+    by_B, by_D = (y * np.einsum("np,np->p", change, each.take(group, axis=1)) for each in (in_B, in_D))
+    return np.stack([-np.log(levels[0]), by_B, by_D, change.sum(axis=0)])
 
 
-def _by_quadrature(B: NDArray, D: NDArray, y: NDArray) -> Slopes:
+def _by_quadrature(number: int, B: NDArray, D: NDArray, y: NDArray) -> NDArray[np.float64]:
     """The function as the integral of exp(-v) (1 + y (1 - w))^-B over v > 0, where w = exp(-v / (B + D - 1))."""
-    v, weights = _nodes(24 * int(np.ceil(1.5 + np.fmin(np.log1p(y[0]), 40.0) / 1.5)))
-    c = (B + D - 1)[:, None]
-    rest = -np.expm1(-v / c)
-    bracket = 1 + y[:, None] * rest
-    logs = np.log(bracket)
-    terms = weights * np.exp(-B[:, None] * logs)
-    total = terms.sum(axis=1)
-    logs = np.einsum("pj,pj->p", terms, logs) / total
+    v, weights = _nodes(number)
+    c = B + D - 1
+    rest = np.multiply.outer(-1 / c, v)
+    np.negative(np.expm1(rest, out=rest), out=rest)
+    bracket = y[:, None] * rest
+    logs = np.log1p(bracket)
+    bracket += 1
+    terms = -B[:, None] * logs
+    np.exp(terms, out=terms)
+    total = terms @ weights
+    logs *= terms
     terms /= bracket
-    in_c = y * B / total * np.einsum("pj,pj->p", terms, (1 - rest) * v / c**2)
-    return np.log(total), in_c - logs, in_c, -B / total * np.einsum("pj,pj->p", terms, rest)
+    by_y = -B / y * (1 - terms @ weights / total)
+    terms *= np.subtract(1, rest, out=rest)
+    by_D = y * B / c**2 * (terms @ (v * weights)) / total
+    return np.stack([np.log(total), by_D - logs @ weights / total, by_D, by_y])
 
 
 @functools.cache

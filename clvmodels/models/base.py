@@ -542,11 +542,6 @@ class Fit:
         }
 
     @property
-    def draw_count(self) -> int:
-        """How many draws of the parameters there are: 1 of an ml or map fit."""
-        return len(next(iter(self.parameter_draws.values())))
-
-    @property
     def training_rows(self) -> Rows:
         """The distinct rows, refused where there are none."""
         if self.rows is None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clvmodels.kernels import gamma_gamma
 from clvmodels.models.spend.base import SpendModel
 from clvmodels.ops import gammaln, log
 from clvmodels.params import Param
@@ -41,6 +42,7 @@ class GammaGamma(SpendModel):
         Param("q", "shape of the customers' scales: large means that customers are alike", lower=1.0),
         Param("v", "inverse scale of them; the mean transaction is p v / (q - 1)", carries="money"),
     )
+    kernel = staticmethod(gamma_gamma.kernel)
 
     @staticmethod
     def log_likelihood(x: Any, m_x: Any, *, p: Any, q: Any, v: Any) -> Any:

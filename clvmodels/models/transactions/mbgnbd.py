@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from clvmodels.kernels import mbgnbd
 from clvmodels.models.transactions.base import TransactionModel
 from clvmodels.models.transactions.bgnbd import BGNBD
 from clvmodels.ops import expit, log, log1p, log_rising, logaddexp
@@ -47,6 +48,7 @@ class MBGNBD(TransactionModel):
         Param("a", "first shape of the dropout probabilities; their mean is a / (a + b)"),
         Param("b", "second shape of the dropout probabilities"),
     )
+    kernel = staticmethod(mbgnbd.kernel)
 
     @staticmethod
     def log_likelihood(x: Any, t_x: Any, T: Any, *, r: Any, alpha: Any, a: Any, b: Any) -> Any:

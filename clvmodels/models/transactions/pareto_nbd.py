@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from clvmodels.kernels import pareto_nbd
 from clvmodels.models.transactions.base import TransactionModel
 from clvmodels.models.transactions.counts import log_negative_binomial, over_counts
 from clvmodels.models.transactions.interpolation import over_time, times_needed
@@ -53,6 +54,7 @@ class ParetoNBD(TransactionModel):
         Param("s", "shape of the dropout rates: small means that customers differ much"),
         Param("beta", "inverse scale of the dropout rates; the mean rate is s / beta", carries="time"),
     )
+    kernel = staticmethod(pareto_nbd.kernel)
 
     @staticmethod
     def log_likelihood(x: Any, t_x: Any, T: Any, *, r: Any, alpha: Any, s: Any, beta: Any) -> Any:
