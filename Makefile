@@ -7,7 +7,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench evaluation clean
+.PHONY: demo test check bench evaluation calibration clean
 
 demo: .venv/core
 	$(BIN)/clvmodels demo --overwrite
@@ -25,6 +25,9 @@ bench: .venv/core
 
 evaluation: .venv/core
 	$(BIN)/python -m benchmarks.evaluation
+
+calibration: .venv/core
+	$(BIN)/python -m benchmarks.calibration
 
 .venv/core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

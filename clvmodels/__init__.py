@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from clvmodels.models.transactions.pareto_nbd import ParetoNBD as ParetoNBD
     from clvmodels.persistence import load as load
     from clvmodels.persistence import save as save
+    from clvmodels.priors import Prior as Prior
     from clvmodels.value.contractual import ContractualCLV as ContractualCLV
     from clvmodels.value.noncontractual import NonContractualCLV as NonContractualCLV
     from clvmodels.value.simple import SimpleCLV as SimpleCLV
@@ -87,6 +88,7 @@ _HOME = {
     "SimpleCLV": "clvmodels.value.simple",
     "LooComparison": "clvmodels.evaluation.loo",
     "compare_loo": "clvmodels.evaluation.loo",
+    "Prior": "clvmodels.priors",
     "Check": "clvmodels.evaluation.monitoring",
     "check": "clvmodels.evaluation.monitoring",
     "PredictZero": "clvmodels.evaluation.comparators",

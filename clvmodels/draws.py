@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Parameters = dict[str, NDArray[np.float64]]
+
+Of = Literal["posterior", "prior"]  # what the parameters are drawn from
 
 # Cells (draws x rows) computed at once: some arrays of 16 MB.
 BLOCK_CELLS = 2_000_000

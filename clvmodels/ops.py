@@ -112,9 +112,7 @@ def log_gamma_ratio(start: Any, step: Any) -> Any:
 def _stirling(value: Any) -> Any:
     """The series of gammaln(value) behind (value - 1/2) log(value) - value + log(2 pi) / 2."""
     square = value**-2.0
-    return np.asarray(
-        (1 / 12 + square * (-1 / 360 + square * (1 / 1260 + square * (-1 / 1680 + square / 1188)))) / value
-    )
+    return (1 / 12 + square * (-1 / 360 + square * (1 / 1260 + square * (-1 / 1680 + square / 1188)))) / value
 
 
 def minimum(first: Any, second: Any) -> Any:
@@ -133,6 +131,12 @@ def where(condition: Any, yes: Any, no: Any) -> Any:
     """`yes` where the condition holds, else `no`; both are computed, so both must be finite."""
     tensor = _tensors(condition, yes, no)
     return tensor.where(condition, yes, no) if tensor else np.where(condition, yes, no)
+
+
+def stack(first: Any, second: Any) -> Any:
+    """Both values along a new first axis."""
+    tensor = _tensors(first, second)
+    return tensor.stack([first, second]) if tensor else np.stack([first, second])
 
 
 def log_ndtr(value: Any) -> Any:

@@ -21,16 +21,18 @@ from scipy import special
 PRIOR_SD = 2.0
 _STEP = 1e-3  # of the difference quotients of a user's log density
 
+_ATTEMPTS = 100  # of drawing from a prior of which a part lies where the parameter cannot
 
-class Prior(Protocol):
-    """A density of the parameter in the user's units, such as a frozen distribution of `scipy.stats`."""
+
+class Density(Protocol):
+    """A prior: a density of the parameter in the user's units, by name or such as those of `scipy.stats`."""
 
     def logpdf(self, x: ArrayLike, /) -> NDArray[np.float64]:
         """Logarithm of the density at x."""
         ...
 
 
-def prior_name(prior: Prior) -> str:
+def prior_name(prior: Density) -> str:
     """What a prior is called: a distribution of `scipy.stats` as it was written.
 
     >>> from scipy import stats
@@ -97,13 +99,13 @@ class Coordinates:
     params : tuple of Param
     scales : mapping of str to float
         The data's own units: the mean T ("time") and the mean spend ("money"), in the user's units.
-    priors : mapping of str to Prior
+    priors : mapping of str to Density
         The user's own priors; the others are Normal(0, 2) on u.
     """
 
     params: tuple[Param, ...]
     scales: Mapping[str, float]
-    priors: Mapping[str, Prior]
+    priors: Mapping[str, Density]
 
     def _scale(self, param: Param) -> float:
         return self.scales[param.carries] if param.carries else 1.0
@@ -128,6 +130,24 @@ class Coordinates:
             if param.lower < median / self._scale(param) < param.upper:
                 values[param.name] = np.array([[median]])
         return self.to_u(values)[0]
+
+    def prior_draws(self, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
+        """Draws of the parameters from their priors alone, in the user's units, each (size, 1).
+
+        A user's prior counts within the support of its parameter only, as in the posterior.
+
+        Raises
+        ------
+        ValueError
+            If a prior can only tell its density, or has next to nothing of it within the support.
+        """
+        values = self.to_values(PRIOR_SD * rng.standard_normal((size, len(self.params))))
+        for param in self.params:
+            if param.name in self.priors:
+                scale, prior = self._scale(param), self.priors[param.name]
+                drawn = _drawn(prior, param.name, scale * param.lower, scale * param.upper, rng, size)
+                values[param.name] = drawn[:, None]
+        return values
 
     def log_prior(self, u: NDArray) -> NDArray[np.float64]:
         """Log density of the coordinates (S, k) -> (S,), up to a constant.
@@ -191,3 +211,28 @@ class Coordinates:
         scales = np.array([self._scale(param) for param in self.params])
         slopes = np.exp([param.log_slope(u[i]) for i, param in enumerate(self.params)])
         return np.asarray(scales * slopes * np.sqrt(np.diag(covariance)))
+
+
+def _drawn(
+    prior: Density, name: str, lower: float, upper: float, rng: np.random.Generator, size: int
+) -> NDArray[np.float64]:
+    """Draws (size,) of a user's prior between two bounds: by its quantiles, or by its own generator."""
+    kept: NDArray[np.float64] = np.empty(0)
+    for _ in range(_ATTEMPTS):
+        if hasattr(prior, "ppf"):
+            some = prior.ppf(rng.random(size))
+        elif hasattr(prior, "rvs"):
+            some = prior.rvs(size=size, random_state=rng)
+        else:
+            raise ValueError(
+                f"the prior of {name!r} has neither ppf nor rvs, so that nothing can be drawn from it; use one such as "
+                "scipy.stats.gamma(2)"
+            )
+        some = np.asarray(some, float)
+        kept = np.append(kept, some[(some > lower) & (some < upper)])
+        if len(kept) >= size:
+            return kept[:size]
+    raise ValueError(
+        f"the prior of {name!r}, {prior_name(prior)}, has less than {1 / _ATTEMPTS:.0%} of its probability between "
+        f"{lower:g} and {upper:g}, where {name} may lie; give one that has more"
+    )

@@ -4,8 +4,9 @@
 `posterior.nc` (NetCDF) holds the draws of the parameters, in a group ``<part>/posterior`` with the dimensions chain and
 draw, and the steps of curves that have no parameters, in groups ``survival/curve_0``, ... The zip's comment is the
 SHA-256 of all bytes before it, which tells damage, not forgery. Nothing is compressed, so nothing can unpack to more
-than the file is; and nothing is run: models are looked up by name among those of this package, priors among the
-distributions of `scipy.stats`, and formulas of covariates are read by `clvmodels.models.survival.design`.
+than the file is; and nothing is run: models are looked up by name among those of this package, priors among those of
+`clvmodels.priors` and the distributions of `scipy.stats`, and formulas of covariates are read by
+`clvmodels.models.survival.design`.
 """
 
 from __future__ import annotations

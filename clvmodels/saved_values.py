@@ -1,7 +1,7 @@
 """What a saved fit is made of: values as JSON and back, draws as NetCDF and back, each checked when it is read.
 
-Nothing is run: models are looked up by name among those of this package, priors among the distributions of
-`scipy.stats`.
+Nothing is run: models are looked up by name among those of this package, priors among those of
+`clvmodels.priors` and the distributions of `scipy.stats`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from clvmodels.models import ALL
 from clvmodels.models.base import Specification
 from clvmodels.models.survival.cox import Cox
 from clvmodels.models.survival.kaplan_meier import KaplanMeier
+from clvmodels.priors import Prior
 from clvmodels.time import day
 from clvmodels.value.contractual import ContractualCLV
 from clvmodels.value.noncontractual import NonContractualCLV
@@ -129,13 +130,18 @@ def encoded(value: Any) -> Any:
         return {"kind": "model", "name": name, "arguments": encoded_options(value.options())}
     if isinstance(value, Specification):
         raise DataError(f"{name} is not a model of clvmodels, and would not be found again")
+    if isinstance(value, Prior):
+        return {"kind": "prior by name", "name": value.name, "parameters": encoded_options(value.parameters)}
     if isinstance(value, rv_frozen):
         args, kwds = encoded(list(value.args)), encoded_options(value.kwds)
         prior = {"kind": "prior", "name": value.dist.name, "args": args, "kwds": kwds}
         numbers = all(isinstance(number, (int, float)) for number in (*args, *kwds.values()))
         if numbers and type(decoded(prior).dist) is type(value.dist) and decoded(prior).support() == value.support():
             return prior
-    raise DataError(f"a {name} cannot be saved; a prior can, if it is a distribution such as scipy.stats.gamma(2)")
+    raise DataError(
+        f"a {name} cannot be saved; a prior can, if it is a clvmodels.Prior, or a distribution such as "
+        "scipy.stats.gamma(2)"
+    )
 
 
 def encoded_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,6 +173,8 @@ def decoded(value: Any) -> Any:
         )
     if kind == "model":
         return _decoded_model(get_entry(value, "name", str), decoded_options(get_entry(value, "arguments", dict)))
+    if kind == "prior by name":
+        return Prior(get_entry(value, "name", str), **decoded_options(get_entry(value, "parameters", dict)))
     if kind == "prior":
         known = getattr(stats, get_entry(value, "name", str), None)
         if isinstance(known, stats.rv_continuous):

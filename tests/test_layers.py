@@ -18,7 +18,7 @@ LAYERS = [
     {"value", "segments"},
     {"models"},
     {"inference", "kernels", "data", "plots"},
-    {"draws", "params", "ops", "discounting", "quadrature", "product_limit", "schema"},
+    {"draws", "params", "priors", "ops", "discounting", "quadrature", "product_limit", "schema"},
     {"time", "files"},
     {"errors"},
 ]

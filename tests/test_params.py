@@ -39,3 +39,51 @@ def test_a_prior_of_the_user_keeps_its_probability_in_the_coordinates():
     total, _ = integrate.quad(density, -12, 5)
     below, _ = integrate.quad(density, -12, np.log(20 / 30))
     assert below / total == pytest.approx(prior.cdf(20), rel=1e-7)
+
+
+def test_default_priors_are_drawn_as_their_density_says():
+    coordinates = Coordinates(PARAMS, {"time": 30.0}, {})
+    draws = coordinates.prior_draws(np.random.default_rng(1), 4000)
+    assert [values.shape for values in draws.values()] == [(4000, 1)] * 3
+    for values in coordinates.to_u(draws).T:
+        assert stats.kstest(values, stats.norm(0, 2).cdf).pvalue > 0.001
+
+
+class OnlyItsOwn:
+    """A prior that has a generator of its own, as SciPy's, and no quantiles."""
+
+    logpdf = stats.gamma(3, scale=10).logpdf
+    rvs = stats.gamma(3, scale=10).rvs
+
+
+@pytest.mark.parametrize("prior", [stats.gamma(3, scale=10), OnlyItsOwn()])
+def test_priors_of_the_user_are_drawn_in_his_units(prior):
+    coordinates = Coordinates(PARAMS, {"time": 30.0}, {"alpha": prior})
+    draws = coordinates.prior_draws(np.random.default_rng(2), 4000)
+    assert stats.kstest(draws["alpha"][:, 0], stats.gamma(3, scale=10).cdf).pvalue > 0.001
+    again = coordinates.prior_draws(np.random.default_rng(2), 4000)
+    assert all((draws[name] == again[name]).all() for name in draws)
+
+
+def test_a_prior_counts_within_the_support_only():
+    coordinates = Coordinates(PARAMS, {"time": 30.0}, {"q": stats.norm(0.5, 1)})
+    q = coordinates.prior_draws(np.random.default_rng(3), 4000)["q"][:, 0]
+    assert q.min() > 1
+    assert stats.kstest(q, stats.truncnorm(0.5, np.inf, 0.5, 1).cdf).pvalue > 0.001
+
+
+class Flat:
+    """An improper prior."""
+
+    @staticmethod
+    def logpdf(x):
+        return np.zeros_like(x)
+
+
+def test_priors_that_cannot_be_drawn_are_refused():
+    rng = np.random.default_rng(4)
+    with pytest.raises(ValueError, match="the prior of 'r' has neither ppf nor rvs, so that nothing can be drawn"):
+        Coordinates(PARAMS, {"time": 30.0}, {"r": Flat()}).prior_draws(rng, 10)
+    beside = r"the prior of 'q', norm\(-20, 1\), has less than 1% of its probability between 1 and inf, where q may lie"
+    with pytest.raises(ValueError, match=beside):
+        Coordinates(PARAMS, {"time": 30.0}, {"q": stats.norm(-20, 1)}).prior_draws(rng, 10)

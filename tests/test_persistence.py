@@ -20,6 +20,7 @@ from scipy import stats
 import clvmodels as clv
 from clvmodels import persistence, saved_values
 from clvmodels.models.base import METHODS
+from clvmodels.params import prior_name
 
 FIXTURE = Path(__file__).with_name("schema_1.clv")
 CUSTOMERS = clv.Summary(
@@ -193,15 +194,17 @@ def test_a_fit_that_is_not_determined_still_says_so(again):
 
 PRIORS = [
     stats.gamma(2), stats.gamma(a=2, scale=3.0), stats.norm(loc=np.float64(1), scale=2), stats.uniform(0, 10),
-    stats.truncnorm(0, 5, loc=1), stats.lognorm(s=1, scale=np.exp(0.5)),
+    stats.truncnorm(0, 5, loc=1), stats.lognorm(s=1, scale=np.exp(0.5)), clv.Prior("Gamma", mu=2, sigma=1.5),
+    clv.Prior("TruncatedNormal", mu=0, sigma=np.float64(1), lower=-np.inf, upper=3),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("prior", PRIORS, ids=lambda prior: prior.dist.name)
+@pytest.mark.parametrize("prior", PRIORS, ids=prior_name)
 def test_a_prior_comes_back(prior):
     restored = saved_values.decoded(json.loads(json.dumps(saved_values.encoded(prior))))
     x = np.linspace(0.01, 9, 50)
     np.testing.assert_array_equal(restored.logpdf(x), prior.logpdf(x))
+    assert prior_name(restored) == prior_name(prior)
 
 
 @pytest.mark.parametrize(
@@ -238,9 +241,9 @@ class Own(type(stats.gamma)):
         return -x
 
 
-class Flat:
+class Half:
     def logpdf(self, x):
-        return np.zeros_like(x)
+        return -x
 
 
 class Mine(clv.BGNBD):
@@ -250,7 +253,7 @@ class Mine(clv.BGNBD):
 @pytest.mark.parametrize(
     ("prior", "sentence"),
     [
-        (Flat(), "a Flat cannot be saved; a prior can, if it is a distribution such as"),
+        (Half(), "a Half cannot be saved; a prior can, if it is a clvmodels.Prior, or a distribution such as"),
         (Own(name="gamma")(2), "cannot be saved"),
         (Own(name="mine")(2), "'mine' is not a continuous distribution"),
         (stats.rv_histogram(np.histogram([1, 2, 3.0]))(), "is not a continuous distribution"),
@@ -528,6 +531,11 @@ PRIOR = (*ARGUMENTS, "transactions", "arguments", "priors", "items", 0, 1)
         (at(*PRIOR, "name", value="poisson"), "'poisson' is not a continuous distribution of scipy.stats"),
         (at(*PRIOR, "args", value=[1, 2, 3, 4, 5, 6]), "cannot be loaded"),
         (at(*PRIOR, "args", value=[np.inf]), "model.json holds inf, which is not finite"),
+        (at(*PRIOR, value={"kind": "prior by name", "name": "eval", "parameters": {}}), "there is no prior 'eval'"),
+        (
+            at(*PRIOR, value={"kind": "prior by name", "name": "Normal", "parameters": {"mu": [1], "sigma": 1}}),
+            "mu of Normal must be a finite number",
+        ),
     ],
 )
 def test_a_description_that_cannot_be_is_refused(saved, tmp_path, change, sentence):

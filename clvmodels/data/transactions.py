@@ -344,13 +344,23 @@ class Transactions:
             calibration=calibration,
             holdout=later[columns].reindex(known, fill_value=0),
             new_customers=fresh[columns].assign(first_date=dates(fresh["first_day"])),
-            repeat_transactions=found.repeats.set_axis(
-                pd.DatetimeIndex(dates(found.repeats.index.to_series()), name="date")
-            ),
+            repeat_transactions=_by_date(found.repeats),
             cutoff=cut,
             holdout_end=end,
             horizon_days=length,
         )
+
+    def repeat_transactions(self, until: Day | None = None) -> pd.Series:
+        """Repeat transactions of all customers together, by the days that have one.
+
+        Parameters
+        ----------
+        until : date, optional
+            The last day, inclusive; default: the last date in the log.
+        """
+        end = (self._known_until or self.end) if until is None else time.day(until, "until")
+        with self._reading(end) as reader:
+            return _by_date(self._found(reader, end).repeats)
 
     def gap_quantile(self, q: float) -> float:
         """Quantile of the days between consecutive purchase days of a customer; NaN where nobody repeats."""
@@ -515,6 +525,11 @@ class Transactions:
 def _warn(sentence: str, stacklevel: int = 4) -> None:
     # The line to blame is that of the user who called `summary` or `split`.
     warnings.warn(sentence, DataWarning, stacklevel=stacklevel)
+
+
+def _by_date(days: pd.Series) -> pd.Series:
+    """The numbers of days since 1970 as dates."""
+    return days.set_axis(pd.DatetimeIndex(dates(days.index.to_series()), name="date"))
 
 
 def _period(found: Found) -> str:

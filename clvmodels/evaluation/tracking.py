@@ -12,13 +12,13 @@ from scipy import sparse
 
 from clvmodels.data.summary import Summary
 from clvmodels.data.transactions import Split
-from clvmodels.draws import blocks, generator, summarise
+from clvmodels.draws import generator, summarise
 from clvmodels.errors import DataError
 from clvmodels.models.base import Rows
 from clvmodels.models.transactions.base import TransactionFit
+from clvmodels.models.transactions.weeks import WEEK, actual_by_week, simulated_by_week, weeks_observed
 from clvmodels.time import unit_days
 
-_WEEK = 7
 _DRAWS = 200  # of the parameters, for the expectation and the band
 
 
@@ -39,13 +39,10 @@ def tracked(fit: Any, split: Split, interval: float, seed: int) -> pd.DataFrame:
     calibration, cutoff = split.calibration, split.cutoff
     length = unit_days(calibration.unit)
     T = calibration.table["T"].to_numpy() * length  # days
-    back, ahead = int(T.max()) // _WEEK, split.horizon_days // _WEEK
-    edges = np.arange(-back, ahead + 1) * _WEEK  # days after the cutoff
+    back, ahead = weeks_observed(T, 1), split.horizon_days // WEEK
+    edges = np.arange(-back, ahead + 1) * WEEK  # days after the cutoff
     ends = edges[1:]
-    daily = split.repeat_transactions
-    at = np.ceil((daily.index.to_series() - cutoff).dt.days.to_numpy() / _WEEK).astype(int) + back - 1
-    inside = (at >= 0) & (at < len(ends))
-    actual = np.bincount(at[inside], daily.to_numpy()[inside], len(ends))
+    actual = actual_by_week(split.repeat_transactions, cutoff, back, ahead)
     frame = pd.DataFrame(
         {
             "date": cutoff + pd.to_timedelta(ends, unit="D"),
@@ -127,29 +124,22 @@ def _expected_after(fit: TransactionFit, calibration: Summary, times: NDArray) -
 
 def _drawn_before(fit: TransactionFit, T: NDArray, length: float, weeks: int, seed: int) -> NDArray[np.float64]:
     """Simulated repeat transactions of each week before the cutoff, (S, weeks)."""
-    params = fit.parameter_draws
-    size = len(next(iter(params.values())))
-    typical = {name: values.mean() for name, values in params.items()}
-    found = np.zeros(size * weeks)
-    for number, part in enumerate(blocks(size * (1 + fit.model.expected_transactions_new(T, **typical)))):
-        history = (np.zeros(len(T[part])),) * 3
-        rng = generator(seed, "tracking", number)
-        counts, times = fit.model.simulate_future(rng, float(T.max()), *history, **params)
-        draw, customer = np.divmod(np.repeat(np.arange(counts.size), counts.ravel()), counts.shape[1])
-        week = np.ceil((times - T[part][customer]) * length / _WEEK).astype(int) + weeks - 1
-        kept = (week >= 0) & (week < weeks)
-        found += np.bincount((draw * weeks + week)[kept], minlength=len(found))
-    return found.reshape(size, weeks)
+    rng, in_weeks = generator(seed, "tracking"), length / WEEK
+    found = []
+    for draw in range(len(next(iter(fit.parameter_draws.values())))):
+        x, t_x = fit.model.simulate(rng, T, **fit.draw(draw))
+        found.append(simulated_by_week(rng, x, t_x * in_weeks, T * in_weeks, weeks))
+    return np.stack(found)
 
 
 def _drawn_after(
     fit: TransactionFit, calibration: Summary, length: float, weeks: int, seed: int
 ) -> NDArray[np.float64]:
     """Simulated transactions of each week after the cutoff, (S, weeks)."""
-    source = fit.forecast(calibration, weeks * _WEEK / length)
+    source = fit.forecast(calibration, weeks * WEEK / length)
     found = np.zeros(source.size * weeks)
     for _, draws, events in source.event_blocks(source.columns, seed, "tracking"):
         draw = draws.start + events.cell // events.counts.shape[1]
-        week = np.minimum((events.times * length / _WEEK).astype(int), weeks - 1)
+        week = np.minimum((events.times * length / WEEK).astype(int), weeks - 1)
         found += np.bincount(draw * weeks + week, minlength=len(found))
     return found.reshape(source.size, weeks)

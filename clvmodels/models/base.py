@@ -18,12 +18,15 @@ from scipy import stats
 
 from clvmodels.data.customers import Customers
 from clvmodels.data.summary import Summary
-from clvmodels.draws import Parameters, blocks, check_seed, generator, new_seed
+from clvmodels.draws import Of, Parameters, blocks, check_seed, generator, new_seed
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import bayes, laplace, likelihood
 from clvmodels.inference.bayes import Sampling, Settings
+from clvmodels.models import predictive
 from clvmodels.models.arviz_tree import LOADED, By, pointwise_log_likelihood, tree
-from clvmodels.params import Coordinates, Param, Prior, prior_name
+from clvmodels.models.predictive import Statistics
+from clvmodels.params import Coordinates, Density, Param, prior_name
+from clvmodels.priors import by_name, why_no_prior
 
 if TYPE_CHECKING:
     from xarray import DataArray, DataTree
@@ -32,7 +35,6 @@ Method = Literal["ml", "map", "laplace", "mcmc"]
 METHODS: tuple[Method, ...] = ("ml", "map", "laplace", "mcmc")
 DRAWN: tuple[Method, ...] = ("laplace", "mcmc")  # their fits hold draws of the parameters
 CONFIDENCE = 0.95
-CHECKS = 100  # data sets that a plot simulates
 
 Kind = TypeVar("Kind", bound=Customers)
 
@@ -156,14 +158,14 @@ def check_kind(kind: str, *known: str) -> None:
         raise ValueError(f"there is no plot of kind {kind!r}; choose {' or '.join(map(repr, known))}")
 
 
-def check_priors(model: str, priors: Mapping[str, Prior], params: Sequence[Param]) -> None:
-    """Refuse priors of parameters that the model does not have, and what is no prior."""
-    names = [param.name for param in params]
+def check_priors(model: str, priors: Mapping[str, Density], params: Sequence[Param]) -> None:
+    """Refuse priors of parameters that the model does not have, and what is no prior of its parameter."""
+    known = {param.name: param for param in params}
     for name, prior in priors.items():
-        if name not in names:
-            raise ValueError(f"{model} has no parameter {name!r}; it has {', '.join(names)}")
-        if not hasattr(prior, "logpdf"):
-            raise ValueError(f"the prior of {name!r} has no logpdf; use one such as scipy.stats.gamma(2)")
+        if name not in known:
+            raise ValueError(f"{model} has no parameter {name!r}; it has {', '.join(known)}")
+        if why := why_no_prior(prior, known[name].lower, known[name].upper):
+            raise ValueError(f"the prior of {name!r} {why}")
 
 
 class Specification:
@@ -201,8 +203,9 @@ class Model(Specification):
     Parameters
     ----------
     priors : mapping of str to prior, optional
-        A density for a parameter in the user's units: anything with `logpdf`, such as ``scipy.stats.gamma(2)``. Used
-        by map, laplace and mcmc. The others are Normal(0, 2) on the log of the parameter in scaled time and money.
+        A density for a parameter in the user's units: ``clvmodels.Prior("Gamma", alpha=2, beta=1)``, a distribution of
+        PreliZ, or anything with `logpdf`, such as ``scipy.stats.gamma(2)``. Used by every method but ml. The others
+        are Normal(0, 2) on the log of the parameter in scaled time and money.
     """
 
     params: ClassVar[tuple[Param, ...]]
@@ -211,8 +214,8 @@ class Model(Specification):
     kernel: ClassVar[Any] = None  # a fast twin of the likelihood with its gradient, where there is one
     simulate_latent: Any
 
-    def __init__(self, *, priors: Mapping[str, Prior] | None = None) -> None:
-        self.priors = dict(priors or {})
+    def __init__(self, *, priors: Mapping[str, Density] | None = None) -> None:
+        self.priors: dict[str, Density] = {name: by_name(prior) for name, prior in (priors or {}).items()}
         check_priors(type(self).__name__, self.priors, self.params)
 
     def __repr__(self) -> str:
@@ -513,11 +516,6 @@ class Fit:
         }
 
     @property
-    def draw_count(self) -> int:
-        """How many draws of the parameters there are: 1 of an ml or map fit."""
-        return len(next(iter(self.parameter_draws.values())))
-
-    @property
     def training_rows(self) -> Rows:
         """The distinct rows, refused where there are none."""
         if self.rows is None:
@@ -567,22 +565,74 @@ class Fit:
         return tree(self)
 
     def training_columns(self) -> tuple[NDArray, ...]:
-        """The columns that the likelihood saw, one row per customer, for a picture."""
+        """The columns that the likelihood saw, one row per customer, for a picture or a check."""
         if self.rows is None:
-            raise DataError("a picture needs the customers that the model was fitted to; a loaded fit has none")
+            raise DataError("this needs the customers that the model was fitted to; a loaded fit has none")
+        if not self.countable:
+            raise DataError("weights must be whole numbers for customers to be simulated")
         return tuple(np.repeat(column, self.rows.weights.astype(int)) for column in self.rows.columns)
 
-    def simulated_data(self, column: NDArray) -> list[Any]:
-        """What `model.simulate` makes of a column (T, or x) of the training data, by up to 100 draws of the parameters.
+    @property
+    def countable(self) -> bool:
+        """Whether the rows stand for whole numbers of customers."""
+        return self.rows is not None and bool((self.rows.weights == np.round(self.rows.weights)).all())
 
-        One draw, that of an ml or map fit, is used 100 times.
+    def with_draws(self, parameter_draws: Parameters) -> Self:
+        """The same fit with other draws of its parameters, each (S, 1)."""
+        return dataclasses.replace(
+            self, parameter_draws=parameter_draws, sampling={}, chains=1, sample_stats=None, sampling_problems=()
+        )
+
+    def draw(self, number: int) -> dict[str, float]:
+        """The parameters of one draw."""
+        return {name: float(values[number, 0]) for name, values in self.parameter_draws.items()}
+
+    def simulator(self) -> Callable[[np.random.Generator, int], Any]:
+        """What simulates data of the training customers: random generator and number of a draw -> what the data were.
+
+        It knows of each customer what the model does not explain, such as how long he was observed.
         """
-        rng = generator(self.seed, "simulated data")
-        draws = np.resize(np.arange(self.draw_count), CHECKS)
-        return [
-            self.model.simulate(rng, column, **{name: values[s, 0] for name, values in self.parameter_draws.items()})
-            for s in draws
-        ]
+        raise TypeError(f"{type(self.model).__name__} belongs to no family")
+
+    def statistics(self, kind: str | None) -> Statistics:
+        """The numbers that a predictive check of a kind looks at."""
+        raise TypeError(f"{type(self.model).__name__} belongs to no family")
+
+    def predictive_check(
+        self, kind: str | None = None, *, of: Of = "posterior", interval: float = 0.9, seed: int | None = None
+    ) -> pd.DataFrame:
+        """Whether data that the model makes look like those it was fitted to.
+
+        Up to 1,000 data sets (100 where customers are very many) are simulated of as many customers, each observed for
+        as long as the true one and each data set with a draw of the parameters of its own.
+
+        Parameters
+        ----------
+        kind : str, optional
+            One of the kinds of `plot`: the numbers of that picture. If not given, a few statistics of all of them.
+        of : {"posterior", "prior"}
+            Draws of the parameters after the fit (of an ml or map fit from the Laplace approximation), or of the priors
+            alone: what the model held possible before it saw data, for which the p-value says nothing bad.
+        interval : float
+            Coverage of the interval, such as 0.9 for 5 % of the simulated data sets on either side.
+        seed : int, optional
+            Of the simulation; the fit's own if not given.
+
+        Returns
+        -------
+        DataFrame
+            One row per statistic: `observed`; of the simulated data sets `mean`, `lower` and `upper`; and `p_value`,
+            the share of them that lie above what was observed, those equal to it counting half. After the fit a value
+            near 0 or 1 tells of something that the model cannot make; because the same data were fitted, those of a
+            true model lie nearer to 0.5 than uniform ones. `attrs` says how they were made; its `notes` what was left
+            out.
+
+        Warns
+        -----
+        AssumptionWarning
+            If draws of the priors are too wild to be simulated.
+        """
+        return predictive.table(self, kind, self.statistics(kind), of, interval, seed)
 
     def __repr__(self) -> str:
         lines = [

@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from clvmodels.data.contracts import Timing
 from clvmodels.data.customers import Customers
 from clvmodels.data.durations import AT_RENEWALS, ON_ANY_DAY, Clock, Durations, checked_durations
+from clvmodels.draws import Of
 from clvmodels.errors import AssumptionWarning, DataError
 from clvmodels.inference.bayes import Sampling
 from clvmodels.models import forecast
 from clvmodels.models.base import Method, Origin, Specification, given_or_training
 from clvmodels.models.exceedance import Threshold, exceedance
 from clvmodels.models.forecast import Forecast, IntervalOf
+from clvmodels.models.survival.base import SurvivalFit
 from clvmodels.models.survival.contracts import ContractFit, new_contract
 from clvmodels.models.survival.forecast import Payments
 from clvmodels.schema import refuse
@@ -310,9 +312,35 @@ class ContractualCLVFit:
             self, data, horizon, interval, interval_of, seed, first_payment=include_first_payment, **worth
         )
 
-    def plot(self, kind: str = "survival", ax: Axes | None = None) -> Axes:
-        """One of the pictures of the survival model."""
+    def plot(
+        self,
+        kind: Literal["survival"] = "survival",
+        ax: Axes | None = None,
+        *,
+        of: Of = "posterior",
+        seed: int | None = None,
+    ) -> Axes:
+        """The picture of the survival model."""
+        if isinstance(self.survival, SurvivalFit):
+            return self.survival.plot(kind, ax, of=of, seed=seed)
+        if of != "posterior":
+            self._check_parameters()
         return self.survival.plot(kind, ax=ax)
+
+    def predictive_check(
+        self, kind: str | None = None, *, of: Of = "posterior", interval: float = 0.9, seed: int | None = None
+    ) -> pd.DataFrame:
+        """Whether contracts that the survival model makes look like those it was fitted to: `Fit.predictive_check`."""
+        self._check_parameters()
+        return self.survival.predictive_check(kind, of=of, interval=interval, seed=seed)
+
+    def _check_parameters(self) -> None:
+        """Refuse a curve that follows the data by itself."""
+        if not isinstance(self.survival, SurvivalFit):
+            raise ValueError(
+                f"{type(self.survival.model).__name__} takes its curve from the data and has no priors: to hold "
+                "it against them would tell nothing; use a model such as SBG or Weibull"
+            )
 
     def _customers(self, data: Durations | None) -> Durations:
         data = given_or_training(data, self.data, checked_durations)

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels.data.summary import Summary
-from clvmodels.draws import new_seed
+from clvmodels.draws import Of, new_seed
 from clvmodels.inference.bayes import Sampling
 from clvmodels.models import forecast
 from clvmodels.models.base import Fit, Method, Origin, Specification, check_kind, summary_or_training
@@ -21,7 +21,7 @@ from clvmodels.models.exceedance import Threshold, exceedance
 from clvmodels.models.forecast import IntervalOf
 from clvmodels.models.spend.base import SpendFit, SpendModel
 from clvmodels.models.spend.independence import SpendAgainstFrequency
-from clvmodels.models.transactions.base import TransactionFit, TransactionModel
+from clvmodels.models.transactions.base import KINDS, TransactionFit, TransactionModel
 from clvmodels.models.transactions.events import EventForecast, Events, new_customer, outcomes_of, simulated
 from clvmodels.time import Horizon, rate_per_unit
 from clvmodels.value.margin import Margin, checked_margin, margin_attribute, margins
@@ -323,10 +323,36 @@ class NonContractualCLVFit:
         """Evidence for or against the independence of spend and transactions, as `SpendFit` gives it."""
         return self.spend.spend_against_frequency(interval=interval, seed=seed)
 
-    def plot(self, kind: Literal["frequency", "spend"] = "frequency", ax: Axes | None = None) -> Axes:
-        """One of the pictures of its parts: "frequency" of the transactions, or "spend"."""
-        check_kind(kind, "frequency", "spend")
-        return self.transactions.plot("frequency", ax) if kind == "frequency" else self.spend.plot("spend", ax)
+    def plot(
+        self,
+        kind: Literal["frequency", "recency", "tracking", "spend"] = "frequency",
+        ax: Axes | None = None,
+        *,
+        of: Of = "posterior",
+        seed: int | None = None,
+    ) -> Axes:
+        """One of the pictures of its parts: "frequency", "recency" or "tracking" of the transactions, or "spend"."""
+        return self._part(kind).plot(kind, ax, of=of, seed=seed)
+
+    def predictive_check(
+        self, kind: str | None = None, *, of: Of = "posterior", interval: float = 0.9, seed: int | None = None
+    ) -> pd.DataFrame:
+        """Whether data that the models make look like those they were fitted to, as `Fit.predictive_check`.
+
+        Of a kind of `plot` the numbers of the picture; else a few statistics of the purchases, and of the spend.
+        """
+        if kind is not None:
+            return self._part(kind).predictive_check(kind, of=of, interval=interval, seed=seed)
+        parts = [fit.predictive_check(of=of, interval=interval, seed=seed) for fit in self._fits]
+        frame = pd.concat(parts)
+        notes = list(dict.fromkeys(note for part in parts for note in part.attrs["notes"]))
+        frame.attrs = parts[0].attrs | {"model": repr(self.model), "data_hash": self.data_hash, "notes": notes}
+        return frame
+
+    def _part(self, kind: str) -> Any:
+        """The fit that a kind of picture is about."""
+        check_kind(kind, *KINDS, "spend")
+        return self.spend if kind == "spend" else self.transactions
 
     def _worth(self, margin: Margin | None, discount_rate: float | None) -> dict[str, Any]:
         rate = self.model.discount_rate if discount_rate is None else discount_rate

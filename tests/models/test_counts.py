@@ -4,10 +4,7 @@ import itertools
 
 import mpmath
 import numpy as np
-import pytest
 from scipy import optimize
-
-from clvmodels import BGNBD, MBGNBD, ParetoNBD
 
 
 def exact_bgnbd(n, t, x, T, r, alpha, a, b):

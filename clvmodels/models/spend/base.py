@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,18 +11,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels.data.summary import Summary
-from clvmodels.draws import blocks, check_interval, check_seed, generator
+from clvmodels.draws import Of, blocks, check_interval, check_seed, generator
 from clvmodels.errors import DataError, DataWarning, counted
+from clvmodels.models import predictive
 from clvmodels.models.base import Fit, Model, Rows, check_kind, latent_blocks, summary_or_training
+from clvmodels.models.predictive import Statistics
+from clvmodels.models.spend import checks
 from clvmodels.models.spend.independence import SpendAgainstFrequency, spend_against_frequency
-from clvmodels.params import Prior
+from clvmodels.params import Density
 from clvmodels.plots.models import counts_against_model
 from clvmodels.schema import refuse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-CLASSES = 10  # of mean spend in a plot, equally many customers in each
 
 
 class SpendFit(Fit):
@@ -89,13 +90,31 @@ class SpendFit(Fit):
         size = self.draw_count
 
         def simulate(x: NDArray, number: int) -> NDArray:
-            params = {name: values[number % size, 0] for name, values in self.parameter_draws.items()}
-            return np.asarray(self.model.simulate(rng, x, **params))
+            return np.asarray(self.model.simulate(rng, x, **self.draw(number % size)))
 
         x, m_x = rows.columns
         return spend_against_frequency(x, m_x, rows.weights, simulate, self.model.transaction, interval, rng)
 
-    def plot(self, kind: Literal["spend"] = "spend", ax: Axes | None = None) -> Axes:
+    def simulator(self) -> Callable[[np.random.Generator, int], NDArray]:
+        """As `Fit`: the mean transactions of customers who have as many as those of the training."""
+        x, _ = self.training_columns()
+        return lambda rng, draw: np.asarray(self.model.simulate(rng, x, **self.draw(draw)))
+
+    def statistics(self, kind: str | None) -> Statistics:
+        """As `Fit`: those of the picture, or a few."""
+        if kind is None:
+            return checks.summary(self)
+        check_kind(kind, "spend")
+        return checks.spend(self)
+
+    def plot(
+        self,
+        kind: Literal["spend"] = "spend",
+        ax: Axes | None = None,
+        *,
+        of: Of = "posterior",
+        seed: int | None = None,
+    ) -> Axes:
         """Customers by mean transaction that the model counts: the data against what the model makes of such customers.
 
         Parameters
@@ -103,22 +122,11 @@ class SpendFit(Fit):
         kind : {"spend"}
         ax : matplotlib Axes, optional
             Where to draw; a new figure if not given.
+        of, seed : optional
+            As in `predictive_check`, which has the numbers.
         """
         check_kind(kind, "spend")
-        x, m_x = self.training_columns()
-        quantiles = np.quantile(m_x, np.linspace(0, 1, CLASSES + 1)[1:-1])
-        borders = np.unique([float(f"{quantile:.3g}") for quantile in quantiles])  # round numbers
-
-        def classes(spend: NDArray) -> NDArray:
-            return np.bincount(np.searchsorted(borders, spend), minlength=len(borders) + 1)
-
-        simulated = np.stack([classes(spend) for spend in self.simulated_data(x)])
-        labels = [*(f"to {border:,.10g}" for border in borders), "more"]
-        transaction = self.model.transaction
-        title = f"Mean {transaction}: {type(self.model).__name__} against the data it was fitted to"
-        return counts_against_model(
-            labels, classes(m_x), simulated, title=title, xlabel=f"value of the mean {transaction}", ax=ax
-        )
+        return predictive.picture(self, self.statistics(kind), of, seed, counts_against_model, ax)
 
 
 class SpendModel(Model):
@@ -151,7 +159,7 @@ class SpendModel(Model):
     conditional_expected_spend: Any
     simulate_future: Any
 
-    def __init__(self, *, include_first: bool = False, priors: Mapping[str, Prior] | None = None) -> None:
+    def __init__(self, *, include_first: bool = False, priors: Mapping[str, Density] | None = None) -> None:
         super().__init__(priors=priors)
         if not isinstance(include_first, bool):
             raise ValueError(f"include_first must be True or False; got {include_first!r}")

@@ -26,8 +26,9 @@ from clvmodels.models.base import Method, Rows, check_priors
 from clvmodels.models.survival.base import SurvivalFit, SurvivalModel
 from clvmodels.models.survival.design import Design, checked
 from clvmodels.ops import exp, is_tensor
-from clvmodels.params import Coordinates, Param, Prior
+from clvmodels.params import Coordinates, Density, Param
 from clvmodels.plots.models import BAND
+from clvmodels.priors import by_name
 
 _SHOWN = 300  # customers, and draws, whose curves a picture takes the mean of
 
@@ -94,11 +95,13 @@ class AcceleratedModel(SurvivalModel):
     results = AcceleratedFit
 
     def __init__(
-        self, covariates: str | Sequence[str] | None = None, *, priors: Mapping[str, Prior] | None = None
+        self, covariates: str | Sequence[str] | None = None, *, priors: Mapping[str, Density] | None = None
     ) -> None:
         self.covariates = None if covariates is None else checked(covariates)
-        super().__init__(priors=priors if covariates is None else None)
-        self.priors = dict(priors or {})  # those of coefficients are looked at once the columns are known
+        given = {name: by_name(prior) for name, prior in (priors or {}).items()}
+        own = [param.name for param in self.params]
+        super().__init__(priors={name: each for name, each in given.items() if covariates is None or name in own})
+        self.priors = given  # those of coefficients are looked at once the columns are known
 
     def fit_rows(self, data: Any) -> Rows:
         """Distinct (tenure, event, entry, covariates); refuses data that cannot carry as many parameters."""

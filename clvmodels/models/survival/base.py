@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,9 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from clvmodels.data.durations import ENTRY, Clock, Durations, checked_durations
 from clvmodels.discounting import integral_to_infinity, sum_of_terms
-from clvmodels.draws import check_interval, summarise
+from clvmodels.draws import Of, check_interval, summarise
 from clvmodels.errors import AssumptionWarning, DataError, DataWarning, counted, examples
+from clvmodels.models import predictive
 from clvmodels.models.base import Fit, Model, Rows, check_kind
+from clvmodels.models.predictive import Statistics
+from clvmodels.models.survival import checks
 from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.ops import log1mexp, maximum, where
 from clvmodels.plots.models import BAND, curve_against_steps
@@ -159,14 +162,45 @@ class SurvivalFit(ContractFit, Fit):
         """Share of the customers of t - 1 who are still there at t: S(t) / S(t - 1)."""
         return self._curve("retention_rate", t, data, interval)
 
-    def plot(self, kind: Literal["survival"] = "survival", ax: Axes | None = None) -> Axes:
+    def simulator(self) -> Callable[[np.random.Generator, int], tuple[NDArray, NDArray]]:
+        """As `Fit`: tenure and event of contracts that are seen from and until when those of the training are."""
+        t, event, entry, *covariates = self.training_columns()
+        until = checks.follow_up(t, event, entry)
+
+        def simulate(rng: np.random.Generator, draw: int) -> tuple[NDArray, NDArray]:
+            end = self.lifetimes(rng, (entry, *covariates), slice(draw, draw + 1))[0]
+            last = until(rng)
+            return np.minimum(end, last), (end <= last).astype(float)
+
+        return simulate
+
+    def statistics(self, kind: str | None) -> Statistics:
+        """As `Fit`: those of the picture, or a few."""
+        if kind is None:
+            return checks.summary(self)
+        check_kind(kind, "survival")
+        return checks.survival(self)
+
+    def plot(
+        self,
+        kind: Literal["survival"] = "survival",
+        ax: Axes | None = None,
+        *,
+        of: Of = "posterior",
+        seed: int | None = None,
+    ) -> Axes:
         """The share left after each tenure: the model against Kaplan and Meier's steps, and half as far again.
+
+        One band holds the curve of the model itself, by what the parameters leave open. After the fit a wider one holds
+        the steps of as many contracts as were fitted, which chance moves beside that.
 
         Parameters
         ----------
         kind : {"survival"}
         ax : matplotlib Axes, optional
             Where to draw; a new figure if not given.
+        of, seed : optional
+            As in `predictive_check`, which has the numbers.
         """
         check_kind(kind, "survival")
         if self.rows is None:
@@ -174,13 +208,22 @@ class SurvivalFit(ContractFit, Fit):
         t, event, entry = self.rows.columns[:3]
         risk = RiskTable.of(t, event, entry, self.rows.weights)
         end = 1.5 * risk.last
-        times = np.arange(math.ceil(end) + 1.0) if self.clock == "renewals" else np.linspace(0, end, 200)
+        whole = self.clock == "renewals"
+        times = np.arange(math.ceil(end) + 1.0) if whole else np.linspace(0, end, 201)
+        curve: Any = self if of == "posterior" else predictive.drawn(self, of, seed)
+        simulated = None
+        if of == "posterior" and self.countable:
+            statistics = checks.survival(self, times[(times > 0) & (times <= risk.last)])
+            found, _ = predictive.replicas(self, statistics, of, seed)
+            simulated = (statistics.labels.to_numpy(), *summarise(found, BAND))
         return curve_against_steps(
             (np.append(risk.time, risk.last), np.exp(np.append(risk.log_survival, risk.log_survival[-1]))),
-            (times, *self._population(times).to_numpy().T),
-            whole=self.clock == "renewals",
-            title=f"Survival: {type(self.model).__name__} against the data it was fitted to",
-            xlabel="renewals" if self.clock == "renewals" else f"tenure ({self.origin.unit}s)",
+            (times, *curve._population(times).to_numpy().T),
+            simulated,
+            whole=whole,
+            title=f"Survival: {predictive.called(self, of)}",
+            xlabel="renewals" if whole else f"tenure ({self.origin.unit}s)",
+            of=of,
             ax=ax,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,22 +12,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from clvmodels.data.summary import Summary
 from clvmodels.discounting import discount_nodes
-from clvmodels.draws import BLOCK_CELLS, blocks, summarise
+from clvmodels.draws import BLOCK_CELLS, Of, blocks, summarise
 from clvmodels.errors import DataError, counted
-from clvmodels.models import forecast
+from clvmodels.models import forecast, predictive
 from clvmodels.models.base import Fit, Model, Rows, check_kind, latent_blocks, summary_or_training
 from clvmodels.models.exceedance import Threshold, exceedance
 from clvmodels.models.forecast import IntervalOf, way_out
+from clvmodels.models.predictive import Statistics
+from clvmodels.models.transactions import checks
 from clvmodels.models.transactions.counts import count_distribution
 from clvmodels.models.transactions.events import EventForecast, Events, new_customer, outcomes_of, simulated
-from clvmodels.plots.models import counts_against_model
+from clvmodels.plots.models import counts_against_model, weeks_against_model
 from clvmodels.time import Horizon, unit_days
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NEGLIGIBLE = 1e-3  # over an infinite horizon outcomes are simulated until a value is discounted to this share of it
-MANY = 7  # repeat transactions that a plot puts into one class, as the papers do
+KINDS = {"frequency": checks.frequency, "recency": checks.recency, "tracking": checks.tracking}
 
 
 class TransactionFit(Fit):
@@ -264,25 +266,41 @@ class TransactionFit(Fit):
         """
         return forecast.outcome_draws(self, summary_or_training(data, self.data), horizon, seed)
 
-    def plot(self, kind: Literal["frequency"] = "frequency", ax: Axes | None = None) -> Axes:
-        """Customers by number of repeat transactions: the data against what the model makes of such customers.
+    def simulator(self) -> Callable[[np.random.Generator, int], tuple[NDArray, NDArray]]:
+        """As `Fit`: frequency and recency of customers who are observed for as long as those of the training."""
+        *_, T = self.training_columns()
+        return lambda rng, draw: self.model.simulate(rng, T, **self.draw(draw))
+
+    def statistics(self, kind: str | None) -> Statistics:
+        """As `Fit`: those of a picture, or a few of all of them."""
+        if kind is None:
+            return checks.summary(self)
+        check_kind(kind, *KINDS)
+        return KINDS[kind](self)
+
+    def plot(
+        self,
+        kind: Literal["frequency", "recency", "tracking"] = "frequency",
+        ax: Axes | None = None,
+        *,
+        of: Of = "posterior",
+        seed: int | None = None,
+    ) -> Axes:
+        """The data against what the model makes of such customers.
 
         Parameters
         ----------
-        kind : {"frequency"}
+        kind : {"frequency", "recency", "tracking"}
+            Customers by number of repeat transactions; those who came back by time from the first to the last
+            transaction; or all repeat transactions week by week, which needs the summary of a log.
         ax : matplotlib Axes, optional
             Where to draw; a new figure if not given.
+        of, seed : optional
+            As in `predictive_check`, which has the numbers.
         """
-        check_kind(kind, "frequency")
-        x, _, T = self.training_columns()
-
-        def classes(frequency: NDArray) -> NDArray:
-            return np.bincount(np.minimum(frequency, MANY).astype(int), minlength=MANY + 1)
-
-        simulated = np.stack([classes(frequency) for frequency, _ in self.simulated_data(T)])
-        labels = [*map(str, range(MANY)), f"{MANY}+"]
-        title = f"Repeat transactions: {type(self.model).__name__} against the data it was fitted to"
-        return counts_against_model(labels, classes(x), simulated, title=title, xlabel="repeat transactions", ax=ax)
+        check_kind(kind, *KINDS)
+        draw = weeks_against_model if kind == "tracking" else counts_against_model
+        return predictive.picture(self, self.statistics(kind), of, seed, draw, ax)
 
     def forecast(
         self, data: Summary, t: float, rate: float | None = None, include_first_transaction: bool = False

@@ -1,0 +1,101 @@
+"""Simulation-based calibration: the truth's rank among the draws is uniform, and wrong draws are found out."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import clvmodels as clv
+from benchmarks.calibration import DRAWS, LEVEL, fitted_by, problems, replicate, simulated, uniformity
+
+CUSTOMERS = 60  # small shops are the hard case: the fewer the data, the less is the posterior a normal distribution
+REPLICATES = 500
+
+
+def ranks_of(problem, sampler, replicates=REPLICATES):
+    """Ranks of each quantity, (replicates,); no fit is refused."""
+    found = [replicate(problem, sampler, seed) for seed in range(replicates)]
+    assert not any(each["refused"] for each in found)
+    return {name: np.array([each[name] for each in found]) for name in found[0].keys() - {"infeasible", "refused"}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["laplace"])
+@pytest.mark.parametrize("name", ["BGNBD", "GammaGamma", "SBG"])
+def test_ranks_are_uniform(name, method):
+    problem = problems(CUSTOMERS)[name]
+    ranks = ranks_of(problem, fitted_by(method, draws=3 * DRAWS + 3))
+    assert ranks.keys() == {*problem.priors, "prediction", "log-likelihood"}
+    for quantity, values in ranks.items():
+        assert uniformity(values) > LEVEL / len(ranks), quantity
+
+
+def moved(width=1.0, shift=0.0):
+    """What makes draws too narrow or too wide, or shifts them by a share of their standard deviation."""
+
+    def change(problem, draws, seed):
+        logs = {name: np.log(values) for name, values in draws.items()}
+        return {
+            name: np.exp(values.mean() + width * (values - values.mean()) + shift * values.std())
+            for name, values in logs.items()
+        }
+
+    return change
+
+
+def from_the_prior(problem, draws, seed):
+    rng = np.random.default_rng([2, seed])
+    return {name: prior.rvs((DRAWS, 1), random_state=rng) for name, prior in problem.priors.items()}
+
+
+@pytest.mark.slow
+def test_wrong_draws_are_found_out():
+    problem, right, memory = problems(CUSTOMERS)["SBG"], fitted_by("laplace", draws=3 * DRAWS + 3), {}
+
+    def found_in(change):
+        def sampler(problem, data, seed):
+            if seed not in memory:
+                memory[seed] = right(problem, data, seed)
+            return change(problem, memory[seed], seed)
+
+        ranks = ranks_of(problem, sampler, 300)
+        return {name for name, values in ranks.items() if uniformity(values) < LEVEL / len(ranks)}
+
+    parameters = set(problem.priors)
+    assert not found_in(lambda problem, draws, seed: draws)
+    assert found_in(moved(width=0.75)) >= parameters
+    assert found_in(moved(width=1.5)) >= parameters
+    assert found_in(moved(shift=0.3)) >= parameters
+    # What learned nothing from the data is calibrated in every parameter: the log-likelihood tells.
+    assert found_in(from_the_prior) == {"log-likelihood"}
+
+
+@pytest.mark.slow
+def test_another_prior_than_that_of_the_data_is_found_out():
+    problem = problems(CUSTOMERS)["SBG"]
+    other = clv.SBG(priors=problem.priors | {"beta": stats.gamma(4, scale=2)})  # twice as large as it is
+    ranks = ranks_of(dataclasses.replace(problem, model=other), fitted_by("laplace", draws=3 * DRAWS + 3), 200)
+    assert uniformity(ranks["beta"]) < LEVEL
+
+
+def test_the_p_value_is_exact():
+    # All sequences of 5 ranks in 3 places, equally likely: a share p of them has a p-value of at most p.
+    p = np.array([uniformity(np.array(ranks), 3) for ranks in itertools.product(range(3), repeat=5)])
+    np.testing.assert_allclose((p <= p[:, None] + 1e-9).mean(axis=1), p, atol=1e-9)
+
+
+def test_data_that_cannot_be_fitted_are_drawn_again_with_their_parameters():
+    problem = problems(5)["BGNBD"]
+    rare = dataclasses.replace(problem, priors=problem.priors | {"alpha": stats.gamma(4, scale=300)})
+    drawn = [simulated(rare, np.random.default_rng(seed)) for seed in range(20)]
+    assert sum(infeasible for *_, infeasible in drawn) > 20
+    assert all(data.table["frequency"].any() for _, data, _ in drawn)
+
+
+def test_a_fit_that_is_refused_is_counted():
+    def refuses(problem, data, seed):
+        raise clv.FitError("the posterior is too unlike a Student-t")
+
+    assert replicate(problems(CUSTOMERS)["SBG"], refuses, 1) == {"infeasible": 0, "refused": True}
