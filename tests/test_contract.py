@@ -648,3 +648,15 @@ def test_spend_without_repeats_is_refused(model):
     frame = pd.DataFrame({"frequency": [0] * 5, "recency": [0.0] * 5, "T": [9.0] * 5, "monetary_value": [0.0] * 5})
     with pytest.raises(clv.DataError, match="0 customers with a repeat transaction worth more than 0"):
         model().fit(clv.Summary(frame, "week"))
+
+
+@every_model
+def test_what_is_told_of_one_customer_by_the_others_falls_short_by_about_one_for_each_parameter(model):
+    fit = quietly(model().fit, sample(model, 12, 400), "laplace", seed=1, draws=400)
+    found = clv.compare_loo([fit]).table.iloc[0]
+    # Of a true model it is near the number of parameters (Vehtari et al. 2017); where the priors tell something, less.
+    assert 0.3 < found["p_loo"] / len(model.params) < 1.7
+    each = fit.pointwise_log_likelihood("customer").sum("customer").to_numpy().ravel()
+    target = fit.model.target(fit.rows, fit.coordinates, prior=False)(fit.coordinates.to_u(fit.parameter_draws))
+    np.testing.assert_allclose(each, target, rtol=1e-9)
+    assert list(fit.inference_data["posterior"].data_vars) == [param.name for param in model.params]
