@@ -10,18 +10,23 @@ from clvmodels.kernels.rising import rising_sum
 
 
 def kernel(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> Density:
-    """Log-likelihood and gradient in r, alpha, a, b of distinct rows, each (U,).
+    """Log-likelihood and gradient in r, alpha, a, b of distinct rows, each (U,)."""
+    return beta_geometric(x, x, t_x, T, weights)
 
-    Times and counts repeat, so their logarithms are taken once for each that there is; a row with repeat transactions
+
+def beta_geometric(chances: NDArray, x: NDArray, t_x: NDArray, T: NDArray, weights: NDArray) -> Density:
+    """What `kernel` gives, with the number of chances to drop out, the last of them at t_x.
+
+    Times and counts repeat, so their logarithms are taken once for each that there is; a row with a chance to drop out
     is left with one exponential and one logarithm. Rows without are told by T alone.
     """
-    of_rate, of_dropout = rising_sum(x, weights), rising_sum(x, weights)
+    of_rate, of_dropout = rising_sum(x, weights), rising_sum(chances, weights)
     times, place = np.unique(np.concatenate([T, t_x]), return_inverse=True)
     at_end, at_last = place[: len(T)], place[len(T) :]
     customers, purchases = (np.bincount(at_end, w, len(times)) for w in (weights, weights * x))
-    bought, number = x > 0, float(weights @ x)
-    x, weights, at_end, at_last = (column[bought] for column in (x, weights, at_end, at_last))
-    counts, of_count = np.unique(x, return_inverse=True)
+    number, exposed = float(weights @ x), chances > 0
+    x, weights, at_end, at_last = (column[exposed] for column in (x, weights, at_end, at_last))
+    earlier, of_chances = np.unique(chances[exposed] - 1, return_inverse=True)  # than the last
 
     def density(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         if not (theta > 0).all():
@@ -31,7 +36,7 @@ def kernel(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> Density
             rate, survived, all_chances = of_rate(r), of_dropout(b), of_dropout(a + b)
             passed, per_time = np.log1p(times / alpha), 1 / (alpha + times)
             gap, shape = passed[at_end] - passed[at_last], r + x
-            died = np.log(a / (b + counts - 1))[of_count] + shape * gap
+            died = np.log(a / (b + earlier))[of_chances] + shape * gap
             small = np.exp(-np.abs(died))
             dead = weights * np.where(died > 0, 1.0, small) / (1 + small)  # customers, of each row
             time = customers @ passed
@@ -42,7 +47,7 @@ def kernel(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> Density
                 rate[1] - time + dead @ gap,
                 in_alpha + (dead * shape) @ (per_time[at_end] - per_time[at_last]),
                 dead.sum() / a - all_chances[1],
-                survived[1] - all_chances[1] - dead @ (1 / (b + counts - 1))[of_count],
+                survived[1] - all_chances[1] - dead @ (1 / (b + earlier))[of_chances],
             ]
         return float(value), np.array(gradient)
 

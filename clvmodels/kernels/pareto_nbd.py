@@ -97,7 +97,8 @@ def _hypergeometric(B: NDArray, D: NDArray, group: NDArray, y: NDArray) -> NDArr
         else:
             if coefficients is None:  # of the deepest fraction; the others take the first of them
                 coefficients = _coefficients(B, D, terms)
-            result[:, part] = _by_fraction(*(each[:terms] for each in coefficients), group[part], y[part])
+            e, in_B, in_D = (each[:terms] for each in coefficients)
+            result[:, part] = _by_fraction(e, in_B, in_D, group[part], y[part])
         start = part.stop
     return result
 
