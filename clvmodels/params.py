@@ -24,7 +24,7 @@ _STEP = 1e-3  # of the difference quotients of a user's log density
 _ATTEMPTS = 100  # of drawing from a prior of which a part lies where the parameter cannot
 
 
-class Density(Protocol):
+class PriorDensity(Protocol):
     """A prior: a density of the parameter in the user's units, by name or such as those of `scipy.stats`."""
 
     def logpdf(self, x: ArrayLike, /) -> NDArray[np.float64]:
@@ -32,7 +32,7 @@ class Density(Protocol):
         ...
 
 
-def prior_name(prior: Density) -> str:
+def prior_name(prior: PriorDensity) -> str:
     """What a prior is called: a distribution of `scipy.stats` as it was written.
 
     >>> from scipy import stats
@@ -99,25 +99,26 @@ class Coordinates:
     params : tuple of Param
     scales : mapping of str to float
         The data's own units: the mean T ("time") and the mean spend ("money"), in the user's units.
-    priors : mapping of str to Density
+    priors : mapping of str to PriorDensity
         The user's own priors; the others are Normal(0, 2) on u.
     """
 
     params: tuple[Param, ...]
     scales: Mapping[str, float]
-    priors: Mapping[str, Density]
+    priors: Mapping[str, PriorDensity]
 
-    def _scale(self, param: Param) -> float:
+    def scale(self, param: Param) -> float:
+        """The unit of the coordinates' own value, in the user's units."""
         return self.scales[param.carries] if param.carries else 1.0
 
     def to_values(self, u: NDArray) -> dict[str, NDArray]:
         """Parameters in the user's units, each (S, 1), from coordinates (S, k)."""
-        return {param.name: self._scale(param) * param.from_line(u[:, [i]]) for i, param in enumerate(self.params)}
+        return {param.name: self.scale(param) * param.from_line(u[:, [i]]) for i, param in enumerate(self.params)}
 
     def to_u(self, values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         """Coordinates (S, k) from parameters in the user's units."""
         columns = [
-            param.to_line(np.ravel(np.asarray(values[param.name], float)) / self._scale(param)) for param in self.params
+            param.to_line(np.ravel(np.asarray(values[param.name], float)) / self.scale(param)) for param in self.params
         ]
         return np.stack(columns, axis=-1)
 
@@ -127,7 +128,7 @@ class Coordinates:
         for param in self.params:
             prior = self.priors.get(param.name)
             median = float(prior.ppf(0.5)) if prior is not None and hasattr(prior, "ppf") else math.nan
-            if param.lower < median / self._scale(param) < param.upper:
+            if param.lower < median / self.scale(param) < param.upper:
                 values[param.name] = np.array([[median]])
         return self.to_u(values)[0]
 
@@ -144,8 +145,8 @@ class Coordinates:
         values = self.to_values(PRIOR_SD * rng.standard_normal((size, len(self.params))))
         for param in self.params:
             if param.name in self.priors:
-                scale, prior = self._scale(param), self.priors[param.name]
-                drawn = _drawn(prior, param.name, scale * param.lower, scale * param.upper, rng, size)
+                scale, prior = self.scale(param), self.priors[param.name]
+                drawn = drawn_between(prior, param.name, scale * param.lower, scale * param.upper, rng, size)
                 values[param.name] = drawn[:, None]
         return values
 
@@ -179,7 +180,7 @@ class Coordinates:
     @functools.cached_property
     def _shape(self) -> tuple[NDArray, NDArray, NDArray | None, list[int]]:
         """Scales, lower bounds, which parameters have no bound (None if all have) and which have two."""
-        scale = np.array([self._scale(param) for param in self.params])
+        scale = np.array([self.scale(param) for param in self.params])
         lower = np.array([param.lower for param in self.params])
         line = lower == -math.inf
         between = [i for i, param in enumerate(self.params) if param.upper < math.inf]
@@ -192,7 +193,7 @@ class Coordinates:
         for i in given:
             param = self.params[i]
             near = u[i] + _STEP * np.array([0.0, 1.0, -1.0, 2.0, -2.0])
-            density = np.ravel(self.priors[param.name].logpdf(self._scale(param) * param.from_line(near)))
+            density = np.ravel(self.priors[param.name].logpdf(self.scale(param) * param.from_line(near)))
             here, up, down, far_up, far_down = density + param.log_slope(near)
             total += float(here)
             gradient[i] = (8 * (up - down) - (far_up - far_down)) / (12 * _STEP)
@@ -208,13 +209,13 @@ class Coordinates:
 
     def standard_errors(self, u: NDArray, covariance: NDArray) -> NDArray[np.float64]:
         """Standard errors of the parameters in the user's units, by the delta method, at one point u (k,)."""
-        scales = np.array([self._scale(param) for param in self.params])
+        scales = np.array([self.scale(param) for param in self.params])
         slopes = np.exp([param.log_slope(u[i]) for i, param in enumerate(self.params)])
         return np.asarray(scales * slopes * np.sqrt(np.diag(covariance)))
 
 
-def _drawn(
-    prior: Density, name: str, lower: float, upper: float, rng: np.random.Generator, size: int
+def drawn_between(
+    prior: PriorDensity, name: str, lower: float, upper: float, rng: np.random.Generator, size: int
 ) -> NDArray[np.float64]:
     """Draws (size,) of a user's prior between two bounds: by its quantiles, or by its own generator."""
     kept: NDArray[np.float64] = np.empty(0)

@@ -48,11 +48,12 @@ TRUTH = {
 }
 FORMULAS = {
     TransactionModel: [
-        "log_likelihood", "p_alive", "p_purchase_alive", "expected_transactions_alive", "simulate",
-        "simulate_future_alive",
+        "log_likelihood", "p_alive", "p_purchase_alive", "pmf_alive", "survival_alive", "expected_transactions_alive",
+        "simulate", "simulate_future_alive", "latent",
     ],
     SpendModel: [
-        "log_likelihood", "expected_spend_new", "conditional_expected_spend", "simulate", "simulate_future",
+        "log_likelihood", "expected_spend_new", "conditional_expected_spend", "simulate", "simulate_latent",
+        "simulate_future",
     ],
     SurvivalModel: ["log_survival"],
 }  # fmt: skip
@@ -131,6 +132,8 @@ def test_draws_broadcast_and_equal_a_loop(model):
             model.p_alive,
             lambda *rows, **params: model.p_purchase(39.0, *rows, **params),
             lambda *rows, **params: model.conditional_expected_transactions(39.0, *rows, **params),
+            lambda *rows, **params: model.conditional_pmf(3, 39.0, *rows, **params),
+            lambda *rows, **params: model.p_alive_at(39.0, *rows, **params),
         ]
     elif family(model) is SpendModel:
         formulas += [model.conditional_expected_spend]
@@ -185,6 +188,20 @@ def test_probabilities_are_probabilities_and_expectations_rise_from_zero(model):
     assert (expected[0] == 0).all()
     assert all((later >= earlier).all() for earlier, later in itertools.pairwise(expected))
     assert (expected[3] >= buys * (1 - 1e-12)).all()  # one purchase at least, if any
+    later = [model.p_alive_at(t, *rows, **draws) for t in (0, 1, 39, 1e4)]
+    np.testing.assert_allclose(later[0], alive, rtol=1e-13)
+    assert all(((b <= a) & (b >= 0)).all() for a, b in itertools.pairwise(later))
+
+
+@transaction_models
+def test_counts_are_a_distribution_with_the_probability_and_the_mean_of_the_formulas(model):
+    rows, draws = EDGES[TransactionModel][:, :6], draws_of(model, 5)
+    pmf = model.conditional_pmf(np.arange(1500)[:, None, None], 39.0, *rows, **draws)
+    assert (pmf >= 0).all()
+    np.testing.assert_allclose(pmf.sum(axis=0), 1, rtol=1e-10)
+    np.testing.assert_allclose(1 - pmf[0], model.p_purchase(39.0, *rows, **draws), rtol=1e-9, atol=1e-14)
+    mean = np.einsum("n,nsu->su", np.arange(1500.0), pmf)
+    np.testing.assert_allclose(mean, model.conditional_expected_transactions(39.0, *rows, **draws), rtol=1e-8)
 
 
 # Kernels
@@ -275,12 +292,33 @@ def test_simulated_futures_have_the_means_of_the_formulas(model):
     assert_within(counts.mean(axis=0), counts, model.conditional_expected_transactions(39.0, *rows, **TRUTH[model]))
     buys = counts > 0
     assert_within(buys.mean(axis=0), buys, model.p_purchase(39.0, *rows, **TRUTH[model]))
+    shares = np.stack([np.bincount(np.minimum(column, 10), minlength=11) for column in counts.T], axis=1) / 40_000
+    pmf = model.conditional_pmf(np.arange(10)[:, None], 39.0, *rows, **TRUTH[model])
+    error = np.sqrt(pmf * (1 - pmf) / 40_000)
+    assert (np.abs(shares[:10] - pmf) < 4.5 * error + 1e-12).all()
     assert len(times) == counts.sum()
     assert ((times > 0) & (times <= 39)).all()
     # Their times: how many come within the first 13 weeks.
     cell = np.repeat(np.arange(counts.size), counts.ravel())
     early = np.bincount(cell, times <= 13, minlength=counts.size).reshape(counts.shape)
     assert_within(early.mean(axis=0), early, model.conditional_expected_transactions(13.0, *rows, **TRUTH[model]))
+
+
+@transaction_models
+def test_latent_draws_have_the_means_of_the_formulas(model):
+    rows = EDGES[TransactionModel][:, :6]
+    params = {name: np.full((40_000, 1), value) for name, value in TRUTH[model].items()}
+    found = model.simulate_latent(np.random.default_rng(10), *rows, **params)
+    alive = np.broadcast_to(model.p_alive(*rows, **TRUTH[model]), 6)
+    assert_within(found["alive"].mean(axis=0), found["alive"], alive)
+    # The mean rate of the living is the rate of now.
+    now = model.conditional_expected_transactions(1e-9, *rows, **TRUTH[model]) / 1e-9
+    rate = found["alive"] * found["purchase_rate"]
+    assert_within(rate.mean(axis=0), rate, now)
+    dropout = found["dropout_rate" if "dropout_rate" in found else "dropout_probability"]
+    per_time = dropout if "dropout_rate" in found else dropout * found["purchase_rate"]
+    stays = found["alive"] * np.exp(-per_time * 39)
+    assert_within(stays.mean(axis=0), stays, model.p_alive_at(39.0, *rows, **TRUTH[model]))
 
 
 @transaction_models
@@ -372,6 +410,20 @@ def test_simulated_spend_has_the_mean_of_the_formula(model):
 
 
 @spend_models
+def test_latent_spend_has_the_mean_of_the_formula_and_is_that_of_simulated_customers(model):
+    x, m_x = np.array([0.0, 1, 7, 5000]), np.array([0.0, 35, 71, 20])
+    params = {name: np.full((40_000, 1), value) for name, value in TRUTH[model].items()}
+    spend = model.simulate_latent(np.random.default_rng(11), x, m_x, **params)["mean_spend"]
+    assert_within(spend.mean(axis=0), spend, model.conditional_expected_spend(x, m_x, **TRUTH[model]))
+    # A very long future has the same mean in each draw.
+    counts = np.broadcast_to(400, (4000, 4))
+    some = {name: values[:4000] for name, values in params.items()}
+    values = model.simulate_future(np.random.default_rng(12), x, m_x, counts, **some).reshape(4000, 4, 400).mean(axis=2)
+    for i in range(3):  # of the fourth the mean is known so well that that of 400 is rougher
+        assert stats.ks_2samp(values[:, i], spend[:4000, i]).pvalue > 1e-3
+
+
+@spend_models
 def test_simulated_past_spend_has_the_mean_of_the_formula(model):
     x = np.tile([1, 5], 30_000)
     m_x = model.simulate(np.random.default_rng(5), x, **TRUTH[model])
@@ -412,7 +464,39 @@ def test_a_new_customer_is_one_without_a_history(model, method, shop):
     np.testing.assert_allclose(mean[["transactions_lower", "transactions_upper"]], [[draws[49], draws[949]]])
 
 
+@survival_models
+def test_the_churn_probabilities_of_a_tenure_make_the_survival_of_the_formula(model):
+    if not hasattr(model, "simulate_latent"):
+        assert model not in (SBG, BdW)
+        return
+    tenure = np.array([0.0, 1, 5, 100])
+    params = {name: np.full((40_000, 1), value) for name, value in TRUTH[model].items()}
+    theta = model.simulate_latent(np.random.default_rng(13), tenure, **params)["churn_probability"]
+    assert theta.shape == (40_000, 4)
+    c = TRUTH[model].get("c", 1.0)
+    for later in (1, 12):
+        stays = (1 - theta) ** ((tenure + later) ** c - tenure**c)
+        assert_within(stays.mean(axis=0), stays, model.conditional_survival(later, tenure, **TRUTH[model]))
+
+
 # Fits
+
+
+@every_model
+def test_latent_draws_are_those_of_customers_and_can_be_repeated(model, shop):
+    fit = quietly(model().fit, shop, seed=5, draws=200)
+    if not hasattr(model, "simulate_latent"):
+        assert not hasattr(fit, "latent_draws")
+        return
+    blocks = [*quietly(fit.latent_draws)]
+    customers = len(shop.active) if family(model) is SurvivalModel else len(shop)
+    number = sum(draws.shape[1] for _, found in blocks for draws in found.values())
+    assert number == customers * len(blocks[0][1])
+    assert {len(draws) for _, found in blocks for draws in found.values()} == {200}
+    same, other = next(fit.latent_draws(shop))[1], next(fit.latent_draws(seed=6))[1]
+    for name, draws in blocks[0][1].items():
+        assert (draws == same[name]).all()
+        assert (draws != other[name]).any()
 
 
 @pytest.mark.parametrize("model", [BGNBD, MBGNBD, ParetoNBD, GammaGamma])
@@ -424,6 +508,11 @@ def test_save_and_load_give_equal_predictions(model, method, shop, tmp_path):
     found, expected = loaded.predict(shop, **asked), fit.predict(shop, **asked)
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     assert found.attrs == expected.attrs
+    if asked:
+        counts = [each.count_distribution(shop, horizon="39 weeks", most=3) for each in (loaded, fit)]
+        pd.testing.assert_frame_equal(*counts, check_exact=True)
+    drawn = [next(each.latent_draws(shop))[1] for each in (loaded, fit)]
+    assert all((drawn[0][name] == draws).all() for name, draws in drawn[1].items())
     assert loaded.model == fit.model
     assert repr(loaded) == repr(fit)
 
@@ -559,3 +648,15 @@ def test_spend_without_repeats_is_refused(model):
     frame = pd.DataFrame({"frequency": [0] * 5, "recency": [0.0] * 5, "T": [9.0] * 5, "monetary_value": [0.0] * 5})
     with pytest.raises(clv.DataError, match="0 customers with a repeat transaction worth more than 0"):
         model().fit(clv.Summary(frame, "week"))
+
+
+@every_model
+def test_what_is_told_of_one_customer_by_the_others_falls_short_by_about_one_for_each_parameter(model):
+    fit = quietly(model().fit, sample(model, 12, 400), "laplace", seed=1, draws=400)
+    found = clv.compare_loo([fit]).table.iloc[0]
+    # Of a true model it is near the number of parameters (Vehtari et al. 2017); where the priors tell something, less.
+    assert 0.3 < found["p_loo"] / len(model.params) < 1.7
+    each = fit.pointwise_log_likelihood("customer").sum("customer").to_numpy().ravel()
+    target = fit.model.target(fit.rows, fit.coordinates, prior=False)(fit.coordinates.to_u(fit.parameter_draws))
+    np.testing.assert_allclose(each, target, rtol=1e-9)
+    assert list(fit.inference_data["posterior"].data_vars) == [param.name for param in model.params]

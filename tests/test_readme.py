@@ -19,7 +19,7 @@ def text():
 
 def test_the_examples_print_what_is_shown(text, tmp_path):
     examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 6
+    assert len(examples) == 7
     for code, shown in examples:
         command = [sys.executable, "-c", code]
         printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout  # noqa: S603
@@ -38,6 +38,7 @@ def test_the_examples_print_what_is_shown(text, tmp_path):
         schema.CONTRACT_PREDICTIONS,
         schema.CONTRACT_INFINITE_HORIZON,
         schema.CONTRACT_RESTRICTED,
+        schema.EXCEEDANCE,
     ],
     ids=[
         "summary",
@@ -48,6 +49,7 @@ def test_the_examples_print_what_is_shown(text, tmp_path):
         "contracts",
         "contracts for ever",
         "contracts restricted",
+        "exceedance",
     ],
 )
 def test_every_column_is_explained_in_the_words_of_the_schema(text, table):

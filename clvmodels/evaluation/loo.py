@@ -24,6 +24,7 @@ from scipy import special
 from clvmodels.errors import DataError, DataWarning, counted, examples
 from clvmodels.evaluation.comparison import SAME
 from clvmodels.inference import psis
+from clvmodels.models.arviz_tree import parameters
 from clvmodels.models.base import Fit, Rows
 from clvmodels.value.contractual import ContractualCLVFit
 from clvmodels.value.noncontractual import NonContractualCLVFit
@@ -216,9 +217,9 @@ def _left_out(fit: Any) -> _LeftOut:
         )
     if isinstance(fit, ContractualCLVFit):
         return _left_out(fit.survival)
-    by_row = []
+    by_row, efficiency = [], _efficiency(fit.posterior)
     for _, block in fit.log_likelihood_blocks():
-        elpd, k_hat = psis.leave_one_out(block)
+        elpd, k_hat = psis.leave_one_out(block, efficiency)
         by_row.append((elpd, special.logsumexp(block, axis=0) - math.log(len(block)) - elpd, k_hat))
     rows, kept = fit.training_rows, fit.model.in_likelihood(fit.data)
     elpd, shortfall, k_hat = (
@@ -226,6 +227,16 @@ def _left_out(fit: Any) -> _LeftOut:
         for values, of_others in zip(np.concatenate(by_row, axis=1), (0.0, 0.0, -np.inf), strict=True)
     )
     return _LeftOut({"": elpd}, shortfall, k_hat, fit.posterior.draw_count)
+
+
+def _efficiency(fit: Fit) -> float:
+    """How many independent draws one is worth, on average over the parameters, of chains; else 1."""
+    if fit.chains == 1:
+        return 1.0
+    import arviz
+
+    effective = arviz.ess(parameters(fit), method="mean")
+    return float(np.mean(np.concatenate([np.ravel(effective[name]) for name in effective.data_vars])) / fit.draw_count)
 
 
 def _by_customer(values: NDArray, rows: Rows, kept: NDArray, of_others: float) -> NDArray:

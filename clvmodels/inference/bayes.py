@@ -13,6 +13,7 @@ import importlib.util
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -189,11 +190,12 @@ def _by_nutpie(
 def _by_pymc(
     density: Density, settings: Settings, starts: list[NDArray], seed: int
 ) -> tuple[NDArray[np.float64], dict[str, NDArray]]:
-    import pymc
+    with _quiet():
+        import pymc
 
     from clvmodels.inference.blackbox import blackbox
 
-    with pymc.Model(), _quiet("pymc"):
+    with _quiet(), pymc.Model():
         z = pymc.Flat("z", shape=len(density.mode))
         pymc.Potential("density", blackbox(density)(z)[0])
         trace = pymc.sample(
@@ -213,15 +215,19 @@ def _by_pymc(
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Without the lines that a library logs at its work."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def _quiet() -> Iterator[None]:
+    """Without what PyMC and PyTensor log and warn of at their work: a missing BLAS, an optimisation not made."""
+    loggers = [logging.getLogger(name) for name in ("pymc", "pytensor")]
+    levels = [logger.level for logger in loggers]
     try:
-        yield
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _watched() -> bool:
@@ -231,7 +237,8 @@ def _watched() -> bool:
 
 def quality(chains: Chains, names: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """How well was drawn: figures, the worst over the parameters, and sentences about what is not good enough."""
-    import arviz
+    with _quiet():
+        import arviz
     import xarray
 
     u = xarray.Dataset({name: (("chain", "draw"), chains.u[..., i]) for i, name in enumerate(names)})
@@ -307,15 +314,14 @@ def gradient_of(
 @functools.lru_cache(maxsize=32)
 def _compiled(kind: Any, names: tuple[str, ...], columns: int) -> Callable[..., Any]:
     """A model's text, compiled: parameters (k,), columns and weights, each (U,) -> log-likelihood and gradient (k,)."""
-    import pytensor
-    from pytensor import tensor
+    with _quiet():
+        import pytensor
+        from pytensor import tensor
 
-    values = tensor.dvector("parameters")
-    rows = [tensor.dvector(f"column_{i}") for i in range(columns)]
-    weights = tensor.dvector("weights")
-    params: Mapping[str, Any] = {name: values[i] for i, name in enumerate(names)}
-    total = (kind.row_log_likelihood(rows, params) * weights).sum()
-    with _quiet("pytensor"):
-        return pytensor.function(
-            [values, *rows, weights], [total, pytensor.grad(total, values)], mode="NUMBA", trust_input=True
-        )
+        values = tensor.dvector("parameters")
+        rows = [tensor.dvector(f"column_{i}") for i in range(columns)]
+        weights = tensor.dvector("weights")
+        params: Mapping[str, Any] = {name: values[i] for i, name in enumerate(names)}
+        total = (kind.row_log_likelihood(rows, params) * weights).sum()
+        outputs = [total, pytensor.grad(total, values)]
+        return pytensor.function([values, *rows, weights], outputs, mode="NUMBA", trust_input=True)

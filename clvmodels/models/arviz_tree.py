@@ -5,13 +5,16 @@ They are made by xarray alone, so that they are the same whichever ArviZ is inst
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clvmodels import __version__
-from clvmodels.errors import DataError
+from clvmodels.draws import Of
+from clvmodels.errors import DataError, FitError, recorded
+from clvmodels.models import predictive
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset, DataTree
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 By = Literal["row", "customer"]
 
+DATA_SETS = 100  # as many are simulated, by the priors and after the fit
 LARGEST = 50_000_000  # cells (draws x rows) of a log-likelihood that a tree holds: 400 MB
 LOADED = "a loaded fit has no customers, so there are no observed data and no log-likelihood of them"
 _ROWS = "one value per distinct row; weight says how many customers share the row"
@@ -30,8 +34,14 @@ def tree(fit: Fit) -> DataTree:
     import xarray as xr
 
     drawn = fit.posterior
-    groups = {"posterior": _parameters(drawn).assign_attrs(drawn.sampling or {})}
+    groups = {"posterior": parameters(drawn).assign_attrs(drawn.sampling or {})}
+    if drawn.sample_stats is not None:
+        stats = {name: (("chain", "draw"), values) for name, values in drawn.sample_stats.items()}
+        groups["sample_stats"] = xr.Dataset(stats, _chains(drawn))
     notes = [] if drawn is fit else [f"the {fit.method} fit has no draws; these are of its Laplace approximation"]
+    simulated, missing = fit.simulated_groups
+    groups |= simulated
+    notes += missing
     if fit.rows is None:
         notes.append(LOADED)
     else:
@@ -43,7 +53,7 @@ def tree(fit: Fit) -> DataTree:
                 f"no log_likelihood: {drawn.draw_count:,} draws of {len(fit.rows.weights):,} distinct rows would be "
                 f"{8e-9 * cells:.1f} GB; fit.pointwise_log_likelihood() gives it"
             )
-        groups["observed_data"] = _observed(fit)
+        groups["observed_data"] = _observed(fit).merge(simulated.get("observed_data", xr.Dataset()))
     made = xr.DataTree.from_dict(groups)
     made.attrs.update(_described(fit), notes="; ".join(notes))
     return made
@@ -70,7 +80,42 @@ def pointwise_log_likelihood(fit: Fit, by: By) -> DataArray:
     )
 
 
-def _parameters(fit: Fit) -> Dataset:
+def simulated_groups(fit: Fit) -> tuple[dict[str, Dataset], list[str]]:
+    """Draws of the priors, statistics of data sets by them and after the fit, those observed; and what is missing."""
+    import xarray as xr
+
+    groups, missing = {}, []
+    try:
+        groups["prior"] = parameters(predictive.drawn(fit, "prior", None))
+    except ValueError as problem:
+        missing.append(f"no prior: {problem}")
+    if fit.rows is None:
+        return groups, missing
+    chosen = np.linspace(0, fit.posterior.draw_count - 1, DATA_SETS).astype(int)
+    few = {
+        "posterior": fit.with_draws({name: draws[chosen] for name, draws in fit.posterior.parameter_draws.items()}),
+        "prior": dataclasses.replace(fit, size=DATA_SETS),
+    }
+    for of in get_args(Of):
+        try:
+            with recorded():  # what is told of a check stands in its notes
+                statistics = few[of].statistics(None)
+                values, notes = predictive.replicas(few[of], statistics, of, None)
+        except (ValueError, FitError) as problem:
+            missing.append(f"no {of}_predictive: {problem}")
+            continue
+        names = {"statistic": list(statistics.labels)}
+        drawn = {"chain": np.arange(1), "draw": np.arange(len(values)), **names}
+        note = "; ".join(
+            [f"statistics of {len(values)} simulated data sets, as fit.predictive_check() has them", *notes]
+        )
+        variable = {"statistics": (("chain", "draw", "statistic"), values[None])}
+        groups[f"{of}_predictive"] = xr.Dataset(variable, drawn, {"note": note})
+        groups["observed_data"] = xr.Dataset({"statistics": ("statistic", statistics.observed)}, names)
+    return groups, missing
+
+
+def parameters(fit: Fit) -> Dataset:
     """The draws of the parameters by name; those of the coefficients together, by the names of their covariates."""
     import xarray as xr
 

@@ -22,14 +22,15 @@ from clvmodels.draws import Of, Parameters, blocks, check_seed, generator, new_s
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted
 from clvmodels.inference import bayes, laplace, likelihood
 from clvmodels.inference.bayes import Sampling, Settings
+from clvmodels.inference.pymc_model import pymc_model
 from clvmodels.models import predictive
-from clvmodels.models.arviz_tree import LOADED, By, pointwise_log_likelihood, tree
+from clvmodels.models.arviz_tree import LOADED, By, pointwise_log_likelihood, simulated_groups, tree
 from clvmodels.models.predictive import Statistics
-from clvmodels.params import Coordinates, Density, Param, prior_name
+from clvmodels.params import Coordinates, Param, PriorDensity, prior_name
 from clvmodels.priors import by_name, why_no_prior
 
 if TYPE_CHECKING:
-    from xarray import DataArray, DataTree
+    from xarray import DataArray, Dataset, DataTree
 
 Method = Literal["ml", "map", "laplace", "mcmc"]
 METHODS: tuple[Method, ...] = ("ml", "map", "laplace", "mcmc")
@@ -158,7 +159,7 @@ def check_kind(kind: str, *known: str) -> None:
         raise ValueError(f"there is no plot of kind {kind!r}; choose {' or '.join(map(repr, known))}")
 
 
-def check_priors(model: str, priors: Mapping[str, Density], params: Sequence[Param]) -> None:
+def check_priors(model: str, priors: Mapping[str, PriorDensity], params: Sequence[Param]) -> None:
     """Refuse priors of parameters that the model does not have, and what is no prior of its parameter."""
     known = {param.name: param for param in params}
     for name, prior in priors.items():
@@ -204,7 +205,7 @@ class Model(Specification):
     ----------
     priors : mapping of str to prior, optional
         A density for a parameter in the user's units: ``clvmodels.Prior("Gamma", alpha=2, beta=1)``, a distribution of
-        PreliZ, or anything with `logpdf`, such as ``scipy.stats.gamma(2)``. Used by every method but ml. The others
+        PreliZ, or anything with `logpdf`, such as ``scipy.stats.gamma(2)``. Used by map, laplace and mcmc. The others
         are Normal(0, 2) on the log of the parameter in scaled time and money.
     """
 
@@ -214,8 +215,8 @@ class Model(Specification):
     kernel: ClassVar[Any] = None  # a fast twin of the likelihood with its gradient, where there is one
     simulate_latent: Any
 
-    def __init__(self, *, priors: Mapping[str, Density] | None = None) -> None:
-        self.priors: dict[str, Density] = {name: by_name(prior) for name, prior in (priors or {}).items()}
+    def __init__(self, *, priors: Mapping[str, PriorDensity] | None = None) -> None:
+        self.priors: dict[str, PriorDensity] = {name: by_name(prior) for name, prior in (priors or {}).items()}
         check_priors(type(self).__name__, self.priors, self.params)
 
     def __repr__(self) -> str:
@@ -347,6 +348,31 @@ class Model(Specification):
             coordinates,
             prior,
         )
+
+    def pymc_model(self, data: Any) -> Any:
+        """The model as one of PyMC, with the priors and the density that `fit` has, to be extended or sampled.
+
+        Its variables are the parameters in the user's units, under their own names; the distinct rows and their
+        `weights` are its data, along `row`, and their log-likelihood is a potential.
+
+        Parameters
+        ----------
+        data : Summary or Durations
+            What the family is fitted to.
+
+        Returns
+        -------
+        pymc.Model
+            ``with model.pymc_model(data): pymc.sample(compile_kwargs={"mode": "NUMBA"})`` needs no C++ compiler.
+        """
+        self.checked(data)
+        rows = self.fit_rows(data)
+        coordinates = self.coordinates(rows)
+        takes = inspect.signature(type(self).log_likelihood).parameters.values()
+        names = [each.name for each in takes if each.kind is each.POSITIONAL_OR_KEYWORD]
+        names += [f"{param.name} less its mean" for param in coordinates.params[len(self.params) :]]
+        columns = dict(zip(names, rows.columns, strict=True))
+        return pymc_model(coordinates, columns, rows.weights, type(self).row_log_likelihood)
 
     def _estimate(self, rows: Rows, method: Method, seed: int, settings: Settings) -> dict[str, Any]:
         """The fields of a fit that depend on the method."""
@@ -525,9 +551,9 @@ class Fit:
     def log_likelihood_blocks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
         """Log-likelihood of one customer of each distinct row, by draw of the posterior: blocks of rows, (S, B)."""
         rows, drawn = self.training_rows, self.posterior
-        formula = self.model.target(rows, self.coordinates, prior=False).log_likelihood
         for part in blocks(np.full(len(rows.weights), drawn.draw_count)):
-            yield part, np.asarray(formula(drawn.parameter_draws, part))
+            columns = [column[part] for column in rows.columns]
+            yield part, np.asarray(self.model.row_log_likelihood(columns, drawn.parameter_draws))
 
     def pointwise_log_likelihood(self, by: By = "row") -> DataArray:
         """Log-likelihood of each customer by draw of the parameters; of an ml or map fit by the draws of `posterior`.
@@ -549,13 +575,20 @@ class Fit:
         """
         return pointwise_log_likelihood(self, by)
 
+    @functools.cached_property
+    def simulated_groups(self) -> tuple[dict[str, Dataset], list[str]]:
+        """The groups of `inference_data` that are simulated, and what is missing: made once."""
+        return simulated_groups(self)
+
     @property
     def inference_data(self) -> DataTree:
         """Draws, data and log-likelihood as an xarray DataTree in ArviZ's groups, made anew each time.
 
-        `posterior` (chain, draw; of an ml or map fit the draws of its Laplace approximation), `observed_data` and
-        `log_likelihood` by distinct row, with its `weight`. `attrs` has model, method, unit, data hash, seed and
-        version, and `notes` what is missing and why: of a loaded fit all that needs its customers.
+        `posterior` and `prior` (chain, draw; of an ml or map fit the draws of its Laplace approximation), of mcmc
+        `sample_stats`; `observed_data` and `log_likelihood` by distinct row, with its `weight`; `posterior_predictive`
+        and `prior_predictive`, the `statistics` of `predictive_check` of 100 simulated data sets, which stand in
+        `observed_data` too. `attrs` has model, method, unit, data hash, seed and version, and `notes` what is missing
+        and why: of a loaded fit all that needs its customers.
 
         ArviZ 1 takes it as it is, ``az.summary(fit.inference_data)``; ArviZ 0.23, which came before the DataTree,
         takes ``az.from_datatree(fit.inference_data)``. A function that counts every row once, as `az.loo` does, needs

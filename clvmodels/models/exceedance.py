@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels.data.customers import Customers
-from clvmodels.errors import DataError, examples
+from clvmodels.errors import DataError, brief, examples
 from clvmodels.models.base import Rows
 from clvmodels.models.forecast import (
     Forecaster,
@@ -52,6 +52,8 @@ def exceedance(
     source = fit.posterior.forecast(data, t, **worth)
     customers = source.customers
     attrs |= {"quantity": quantity, "notes": told(fit, source, "probabilities")}
+    if horizon is None:
+        attrs["notes"].append(f"a part of the clv {source.beyond}: only the model says it; how much, predict tells")
     found: dict[str, NDArray] = {}
     if by is None and not isinstance(threshold, Mapping):
         index = customers.table.index
@@ -118,6 +120,8 @@ def _each(threshold: Any, customers: Customers) -> NDArray[np.float64]:
 
 def _given(threshold: Mapping[Hashable, Any], index: pd.Index) -> NDArray[np.intp]:
     """Which of the thresholds belongs to each row of the totals, -1 where none does."""
+    if not threshold:
+        raise ValueError("threshold names no row of the totals; give one at least, such as {'all': 10_000}")
     for label, value in threshold.items():
         _number(value, f"threshold of {label!r}")
     number = {label: place for place, label in enumerate(threshold)}
@@ -133,6 +137,6 @@ def _number(value: Any, name: str) -> float:
     if isinstance(value, (bool, np.bool_)) or not (isinstance(value, (int, float, np.number)) and math.isfinite(value)):
         raise ValueError(
             f"{name} must be a finite number, the name of a column with one for each customer, or a mapping such as "
-            f"{{'all': 10_000}}; got {value!r}"
+            f"{{'all': 10_000}}; got {brief(repr(value))}"
         )
     return float(value)

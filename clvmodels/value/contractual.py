@@ -229,7 +229,8 @@ class ContractualCLVFit:
         Returns
         -------
         DataFrame, one row per active customer, or per segment
-            The columns of `clvmodels.schema.EXCEEDANCE`, of segments `customers` besides.
+            The columns of `clvmodels.schema.EXCEEDANCE`, of segments `customers` besides. For whom `KaplanMeier` and
+            `Cox` are `restricted`, probabilities are those within the tenures they speak of, lower bounds.
         """
         data, worth = self._customers(data), self._worth(margin, discount_rate)
         return exceedance(self, data, threshold, quantity, horizon, by, seed, **worth)

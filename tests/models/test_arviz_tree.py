@@ -16,16 +16,24 @@ with warnings.catch_warnings():
     import arviz as az
 
 
+GROUPS = {"posterior", "prior", "observed_data", "log_likelihood", "posterior_predictive", "prior_predictive"}
+
+
 def taken(tree):
     """The tree as the installed ArviZ takes it."""
     return az.from_datatree(tree) if hasattr(az, "from_datatree") else tree
 
 
-def by_arviz(name, *args):
-    """What a function of ArviZ makes of it; what ArviZ warns its own programmers of is not what this is about."""
+def by_quiet(function, *args, **kwargs):
+    """Call a function whose warnings, those of ArviZ to its own programmers included, are not what this is about."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return getattr(az, name)(*args)
+        return function(*args, **kwargs)
+
+
+def by_arviz(name, *args):
+    """What a function of ArviZ makes of it."""
+    return by_quiet(getattr(az, name), *args)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +49,7 @@ def fit(shop):
 def test_the_tree_holds_the_draws_and_the_rows(fit):
     tree = fit.inference_data
     assert isinstance(tree, xr.DataTree)
-    assert set(tree) == {"posterior", "observed_data", "log_likelihood"}
+    assert set(tree) == GROUPS
     assert list(tree["posterior"].data_vars) == ["r", "alpha", "a", "b"]
     for name, draws in fit.parameter_draws.items():
         assert tree["posterior"][name].dims == ("chain", "draw")
@@ -106,10 +114,12 @@ def test_rows_that_stand_for_several_are_repeated():
     by_customer = fit.pointwise_log_likelihood(by="customer")
     assert by_customer.sizes["customer"] == 100
     assert (by_customer[0, 0, :20] == by_customer[0, 0, 0]).all()  # twenty left at the first renewal
+    assert set(fit.inference_data) == GROUPS
     half = durations.table.assign(weight=durations.table["weight"] + 0.5)
     fit = quietly(clv.SBG().fit, clv.Durations(half, "year"), "laplace", seed=1)
     with pytest.raises(clv.DataError, match="weights that are not whole"):
         fit.pointwise_log_likelihood(by="customer")
+    assert "no posterior_predictive: weights must be whole numbers" in fit.inference_data.attrs["notes"]
 
 
 def test_coefficients_are_one_variable_by_covariate():
@@ -128,6 +138,37 @@ def test_coefficients_are_one_variable_by_covariate():
     direct = clv.Weibull.log_likelihood(*columns, scale=moved, shape=own["shape"])
     np.testing.assert_allclose(tree["log_likelihood"]["log_likelihood"][0, 5], direct, rtol=1e-9)
     assert "less their means" in tree["observed_data"].attrs["note"]
+
+
+def test_data_are_simulated_by_the_priors_and_after_the_fit(fit):
+    tree = fit.inference_data
+    observed = tree["observed_data"]["statistics"]
+    table = fit.predictive_check()
+    for group, of in (("posterior_predictive", "posterior"), ("prior_predictive", "prior")):
+        statistics = tree[group]["statistics"]
+        assert statistics.dims == ("chain", "draw", "statistic")
+        assert list(statistics["statistic"].to_numpy()) == list(observed["statistic"].to_numpy()) == list(table.index)
+        assert statistics.sizes["draw"] == 100
+        assert "simulated data sets" in tree[group].attrs["note"]
+        share = statistics.sel(statistic="share_without_repeat").to_numpy()
+        mean = quietly(fit.predictive_check, of=of).loc["share_without_repeat", "mean"]
+        assert share.mean() == pytest.approx(mean, abs=4 * share.std() / 10)
+    np.testing.assert_array_equal(observed, table["observed"])
+    spread = {group: np.log(tree[group]["r"]).std().item() for group in ("prior", "posterior")}
+    assert spread["prior"] == pytest.approx(2, rel=4 / np.sqrt(2 * 400))  # Normal(0, 2) on the logarithm
+    assert spread["posterior"] < 0.5
+
+
+def test_priors_that_only_tell_their_density_are_told(shop):
+    class Flat:
+        def logpdf(self, value):
+            return -np.asarray(value)
+
+    fit = quietly(clv.BGNBD(priors={"r": Flat()}).fit, shop, "laplace", seed=1)
+    tree = fit.inference_data
+    assert set(tree) == GROUPS - {"prior", "prior_predictive"}
+    assert "no prior: " in tree.attrs["notes"]
+    assert "no prior_predictive: " in tree.attrs["notes"]
 
 
 def test_arviz_takes_it(fit):
@@ -149,6 +190,39 @@ def test_arviz_draws_it(fit):
     for name in ("plot_trace", "plot_forest", "plot_pair"):
         by_arviz(name, taken(fit.inference_data))
         plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def sampled(shop):
+    return by_quiet(clv.GammaGamma().fit, shop, "mcmc", seed=1, draws=300, chains=3, progress=False)
+
+
+def test_chains_are_told_apart_and_what_the_sampler_said(sampled):
+    tree = sampled.inference_data
+    assert set(tree) == GROUPS | {"sample_stats"}
+    q = tree["posterior"]["q"]
+    assert q.sizes == {"chain": 3, "draw": 300}
+    np.testing.assert_array_equal(q.to_numpy()[1], sampled.parameter_draws["q"][300:600, 0])
+    for name, values in sampled.sample_stats.items():
+        np.testing.assert_array_equal(tree["sample_stats"][name], values)
+    by_row = sampled.pointwise_log_likelihood()
+    assert by_row.sizes["chain"] == 3
+    one = {name: draws[650, 0] for name, draws in sampled.parameter_draws.items()}
+    np.testing.assert_allclose(by_row[2, 50], clv.GammaGamma.log_likelihood(*sampled.rows.columns, **one), rtol=1e-9)
+    assert tree["posterior"].attrs["r_hat"] == sampled.sampling["r_hat"]
+
+
+def test_arviz_judges_the_chains(sampled, tmp_path):
+    table = by_arviz("summary", taken(sampled.inference_data))
+    assert (table["r_hat"].astype(float) < 1.1).all()
+    sampled.inference_data.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
+
+
+def test_chains_are_kept_by_a_saved_fit(sampled, tmp_path):
+    clv.save(sampled, tmp_path / "fit.clv")
+    tree = clv.load(tmp_path / "fit.clv").inference_data
+    assert set(tree) == {"posterior", "prior"}
+    xr.testing.assert_equal(tree["posterior"].to_dataset(), sampled.inference_data["posterior"].to_dataset())
 
 
 def test_it_is_written_and_read(fit, tmp_path):
@@ -176,7 +250,7 @@ def test_a_loaded_fit_gives_its_draws_and_says_what_it_lacks(fit, shop, tmp_path
     clv.save(fit, tmp_path / "fit.clv")
     loaded = clv.load(tmp_path / "fit.clv")
     tree = loaded.inference_data
-    assert set(tree) == {"posterior"}
+    assert set(tree) == {"posterior", "prior"}
     assert "a loaded fit has no customers" in tree.attrs["notes"]
     xr.testing.assert_equal(tree["posterior"].to_dataset(), fit.inference_data["posterior"].to_dataset())
     with pytest.raises(clv.DataError, match="a loaded fit has no customers"):
@@ -186,7 +260,7 @@ def test_a_loaded_fit_gives_its_draws_and_says_what_it_lacks(fit, shop, tmp_path
 def test_a_log_likelihood_too_large_is_left_out_and_told(fit, monkeypatch):
     monkeypatch.setattr(arviz_tree, "LARGEST", 1000)
     tree = fit.inference_data
-    assert set(tree) == {"posterior", "observed_data"}
+    assert set(tree) == GROUPS - {"log_likelihood"}
     assert "no log_likelihood: 400 draws of" in tree.attrs["notes"]
     assert fit.pointwise_log_likelihood().size > 1000
 

@@ -197,6 +197,7 @@ def test_without_end_the_value_is_that_of_the_prediction(fit, shop):
     # Outcomes end where a value is discounted to a thousandth of itself.
     assert abs(found["expected_forgone"].item() - table["clv"].item()) < 4 * error + 0.001 * table["clv"].item()
     assert found.attrs["horizon"] == "infinite"
+    assert "a part of the clv lies more than 272 days ahead" in found.attrs["notes"][-1]
 
 
 def test_nothing_is_said_beyond_what_a_curve_speaks_of(contracts):
@@ -234,6 +235,8 @@ def test_attrs_say_what_was_asked(shop):
             {},
             "the threshold 'channel' must be a finite number for every customer; it is not for 786 customers",
         ),
+        ({}, {}, "threshold names no row of the totals; give one at least"),
+        (pd.Series([1.0]), {}, r"or a mapping such as \{'all': 10_000\}; got 0 "),
         ({"all": None}, {}, "threshold of 'all' must be a finite number"),
         ({"shop": 1}, {"by": "channel"}, "there is no total of 'shop'; there are 'store', 'web', 'all'"),
         ({"web": 1}, {}, "there is no total of 'web'; there are 'all'"),

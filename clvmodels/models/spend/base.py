@@ -18,7 +18,7 @@ from clvmodels.models.base import Fit, Model, Rows, check_kind, latent_blocks, s
 from clvmodels.models.predictive import Statistics
 from clvmodels.models.spend import checks
 from clvmodels.models.spend.independence import SpendAgainstFrequency, spend_against_frequency
-from clvmodels.params import Density
+from clvmodels.params import PriorDensity
 from clvmodels.plots.models import counts_against_model
 from clvmodels.schema import refuse
 
@@ -159,7 +159,7 @@ class SpendModel(Model):
     conditional_expected_spend: Any
     simulate_future: Any
 
-    def __init__(self, *, include_first: bool = False, priors: Mapping[str, Density] | None = None) -> None:
+    def __init__(self, *, include_first: bool = False, priors: Mapping[str, PriorDensity] | None = None) -> None:
         super().__init__(priors=priors)
         if not isinstance(include_first, bool):
             raise ValueError(f"include_first must be True or False; got {include_first!r}")

@@ -26,7 +26,7 @@ from clvmodels.models.base import Method, Rows, check_priors
 from clvmodels.models.survival.base import SurvivalFit, SurvivalModel
 from clvmodels.models.survival.design import Design, checked
 from clvmodels.ops import exp, is_tensor
-from clvmodels.params import Coordinates, Density, Param
+from clvmodels.params import Coordinates, Param, PriorDensity
 from clvmodels.plots.models import BAND
 from clvmodels.priors import by_name
 
@@ -95,7 +95,7 @@ class AcceleratedModel(SurvivalModel):
     results = AcceleratedFit
 
     def __init__(
-        self, covariates: str | Sequence[str] | None = None, *, priors: Mapping[str, Density] | None = None
+        self, covariates: str | Sequence[str] | None = None, *, priors: Mapping[str, PriorDensity] | None = None
     ) -> None:
         self.covariates = None if covariates is None else checked(covariates)
         given = {name: by_name(prior) for name, prior in (priors or {}).items()}

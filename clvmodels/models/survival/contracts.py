@@ -136,7 +136,9 @@ class ContractFit:
         Returns
         -------
         DataFrame, one row per active customer, or per segment
-            The columns of `clvmodels.schema.EXCEEDANCE`, of segments `customers` besides.
+            The columns of `clvmodels.schema.EXCEEDANCE`, of segments `customers` besides. For whom `KaplanMeier` and
+            `Cox` are `restricted`, the probability of a lifetime is that within the tenures they speak of, a lower
+            bound, and that of being retained is missing.
         """
         data = given_or_training(data, self.data, checked_durations)
         return exceedance(self, data, threshold, quantity, horizon, by, seed)

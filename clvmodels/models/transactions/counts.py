@@ -77,7 +77,7 @@ def count_distribution(fit: TransactionFit, data: Summary, horizon: Horizon, mos
         counts = np.arange(len(found), len(found) + number)
         chunk = np.zeros((number, len(left)))
         wanted = np.flatnonzero(left > _NOTHING)
-        for part in blocks(np.full(len(wanted), fit.draw_count * number)):
+        for part in blocks(np.full(len(wanted), fit.draw_count)):
             some = wanted[part]
             chunk[:, some] = _mixed(fit, counts, t, *(column[some] for column in rows.columns))
         found.extend(chunk)
@@ -102,10 +102,13 @@ def _check_size(counts: int, customers: int, advice: str) -> None:
 
 def _mixed(fit: TransactionFit, n: NDArray, t: float, x: NDArray, T: NDArray, t_x: NDArray) -> NDArray[np.float64]:
     """P(n transactions) of each count and row (K, B), a mean over the draws of the parameters."""
-    params = fit.parameter_draws
-    alive = np.broadcast_to(fit.model.p_alive(x, t_x, T, **params), (fit.draw_count, len(x)))
+    params, size = fit.parameter_draws, fit.draw_count
+    alive = np.broadcast_to(fit.model.p_alive(x, t_x, T, **params), (size, len(x)))
+    mean = np.outer(n == 0, (1 - alive).mean(axis=0))
     pairs = Rows.distinct(x, T)
-    counted = fit.model.pmf_alive(n[:, None, None], t, *pairs.columns, **params)
-    mean = np.einsum("su,nsu->nu", alive, counted[:, :, pairs.inverse]) / fit.draw_count
-    mean[n == 0] += (1 - alive).mean(axis=0)
-    return np.asarray(mean)
+    for part in blocks(np.full(len(pairs.weights), size * len(n))):
+        some = (column[part] for column in pairs.columns)
+        counted = fit.model.pmf_alive(n[:, None, None], t, *some, **params)
+        of = np.flatnonzero((pairs.inverse >= part.start) & (pairs.inverse < part.stop))
+        mean[:, of] += np.einsum("su,nsu->nu", alive[:, of], counted[:, :, pairs.inverse[of] - part.start]) / size
+    return mean

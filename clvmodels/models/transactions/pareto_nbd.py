@@ -250,8 +250,9 @@ def _counts_while_alive(
         until = np.minimum(t, beta * np.expm1(_SURE / s))
     width = np.sqrt(np.log1p(until / smaller))
     spread = np.fmax(smaller / alpha, width**2 * (smaller + until) ** 2 / ((alpha + until) * np.fmax(until, 1e-300)))
-    needed = width * np.fmax(2.0, width) + 0.4 * width * np.sqrt(r * spread) + np.sqrt(s * np.log1p(until / beta)) / 3
-    panels = 2 ** np.ceil(np.log2(np.fmax(needed, 1.0))).astype(int)
+    needed = width * np.fmax(1.0, 0.7 * width) + 0.3 * width * np.sqrt(r * spread)
+    needed += np.sqrt(s * np.log1p(until / beta)) / 4
+    panels = np.ceil(np.fmax(needed, 1.0)).astype(int)
     found = np.empty((number, len(t)))
     for some in np.unique(panels):
         alike = np.flatnonzero(panels[:, 0] == some)
@@ -264,13 +265,14 @@ def _counts_while_alive(
             with np.errstate(divide="ignore"):  # at time 0 nobody has died
                 density = np.log(d * 2 * w * y * (m + u) / (b + u)) + log_weight - d * np.log1p(u / b)
             terms = np.exp(density + log_negative_binomial(n, u, x, a))
-            living, last = alive[rows, 0], t[rows] / (a + t[rows])
+            living, last = alive[rows, 0], (t[rows] / (a + t[rows]))[:, 0]
+            ways = reach = 1.0
             for k in range(number):
                 if k:
-                    ratio = (x + n + k - 1) / (n + k)
-                    terms *= share * ratio
-                    living = living * (ratio * last)[:, 0]
-                found[k, rows] = living + terms.sum(axis=1)
+                    ways = ways * ((x + n + k - 1) / (n + k))[:, 0]
+                    reach = reach * last
+                    terms *= share
+                found[k, rows] = ways * (living * reach + terms.sum(axis=1))
     return found.reshape(number, *shape)
 
 
