@@ -282,6 +282,8 @@ class Model(Specification):
             Of mcmc: draws of each chain, thrown away, in which the sampler finds its step.
         chains : int, default 4
             Of mcmc: at least 2, or nothing could be compared.
+        target_accept : float, default 0.8
+            Of mcmc: the share of proposals that the steps are made for; near 1 they are short, and divergences rare.
         sampler : {"auto", "pymc", "nutpie"}, default "auto"
             Of mcmc: "auto" is nutpie where it is installed, else PyMC. Neither needs a C++ compiler.
         progress : bool, default True
