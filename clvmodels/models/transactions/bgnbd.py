@@ -19,7 +19,8 @@ from clvmodels.data.summary import Summary
 from clvmodels.errors import AssumptionWarning
 from clvmodels.inference.bayes import Sampling
 from clvmodels.kernels import bgnbd
-from clvmodels.models.base import Fit, Method
+from clvmodels.models.base import Method
+from clvmodels.models.fit import Fit
 from clvmodels.models.transactions.base import TransactionModel
 from clvmodels.models.transactions.counts import log_negative_binomial, over_counts
 from clvmodels.models.transactions.interpolation import over_time
