@@ -1,20 +1,21 @@
 """The posterior of BG/NBD, here and by pymc-marketing, in one interleaved run -> posterior.csv -> the README's table.
 
-Each measurement is a process of its own on two cores that has loaded its libraries before the clock starts; compilation
-counts. Of this package three fits are made in a process: the first, and the median of the later ones, which find what
-the first has compiled. CPU seconds are those of all threads and processes. All are scaled to 4,000 effective draws:
-the cost of the whole run, tuning included, times 4,000 over its bulk ESS, the least of the four parameters, computed by
-ArviZ from the raw draws. Memory is the peak of the process that fits, libraries included.
+Each measurement is a process of its own on two cores that has loaded its libraries before the clock starts;
+compilation counts. Of this package several fits are made in a process: the first, and the median of the later ones,
+which find what the first has loaded and compiled. CPU seconds are those of all threads and processes. All are scaled to
+4,000 effective draws: the cost of the whole run, tuning included, times 4,000 over its bulk ESS, the least of the four
+parameters, computed by ArviZ from the raw draws. Memory is the peak of the process that fits, libraries included.
 
 pymc-marketing runs at its defaults (4 chains, 1,000 draws of tuning and 1,000 kept). Its default prior of a and b is
-one of their sum and ratio, kappa ~ Pareto(1, 1) and phi ~ Uniform(0, 1), so that (a + b)^-3 couples them: it is timed as
-it is, but compared with is the run of `PRIORS`, its default priors of r and alpha and half-normal ones of a and b,
-which both libraries can say. With 100,000 customers it would take the better part of an hour: it is run with as many
-draws of tuning as are kept, as at its defaults, but few of both, and scaled.
+one of their sum and their ratio, kappa ~ Pareto(1, 1) and phi ~ Uniform(0, 1), so that (a + b)^-3 couples them: it is
+timed as it is, but compared with is the run of `PRIORS`, its default priors of r and alpha and half-normal ones of a
+and b, which both libraries can say. With 100,000 customers it would take the better part of an hour: it is run with as
+many draws of tuning as are kept, as at its defaults, but few of both, and scaled. What it compiles it keeps on disk, so
+that of several rounds only the first may compile all.
 
-Options: --quick leaves out the run of pymc-marketing with 100,000 customers and the repetitions, and writes nothing.
-The Python of an environment with pymc-marketing is named by the variable PEER_PYTHON; without it one is made, for the
-time of the run, by pip.
+Options: --quick makes one round, leaves out pymc-marketing with 100,000 customers, and prints its table instead of
+writing it. The Python of an environment with pymc-marketing is named by the variable PEER_PYTHON; without it one is
+made, for the time of the run, by pip.
 """
 
 from __future__ import annotations
@@ -56,17 +57,31 @@ OURS: dict[str, dict[str, Any]] = {
     "clvmodels, laplace": {"method": "laplace", "draws": EFFECTIVE},
 }
 PEERS = {"pymc-marketing": json.dumps(PRIORS), "pymc-marketing, its own priors": "default"}
-LATER = 3  # fits in a process after the first
 SEED = 1
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Customers, how often each contender fits them, and the settings of pymc-marketing where they are not its own."""
+    """What is fitted, and how often.
+
+    Parameters
+    ----------
+    name : str
+    summary : callable
+        Makes the customers.
+    rounds : int
+        Processes of each contender.
+    later : int
+        Fits of this package in a process after the first.
+    peers : tuple of str
+    settings : dict
+        Of pymc-marketing's `fit`, where they are not its own.
+    """
 
     name: str
     summary: Callable[[], clv.Summary]
     rounds: int
+    later: int
     peers: tuple[str, ...]
     settings: dict[str, int]
 
@@ -93,13 +108,13 @@ def shop(customers: int) -> Callable[[], clv.Summary]:
 
 FEW = {"draws": 300, "tune": 300, "chains": 2}
 PROBLEMS = [
-    Problem("CDNOW sample, 2,357 customers", cdnow, 3, tuple(PEERS), {}),
-    Problem("100,000 customers", shop(100_000), 1, tuple(PEERS)[:1], FEW),
+    Problem("CDNOW sample, 2,357 customers", cdnow, 3, 3, tuple(PEERS), {}),
+    Problem("100,000 customers", shop(100_000), 1, 1, tuple(PEERS)[:1], FEW),
 ]
 
 
-def measure(contender: str, customers: str, result: str) -> None:
-    """Fit in this process, four times, and print what each cost."""
+def measure(contender: str, customers: str, later: str, result: str) -> None:
+    """Fit in this process, once and some times more, and print what each cost."""
     import arviz  # noqa: F401
     import nutpie  # noqa: F401
     import pymc  # noqa: F401
@@ -109,7 +124,7 @@ def measure(contender: str, customers: str, result: str) -> None:
     data = clv.Summary(pd.read_csv(customers).set_index("customer_id"), unit="week")
     model = clv.BGNBD(priors={name: clv.Prior(kind, **given) for name, (kind, given) in PRIORS.items()})
     fits = []
-    for number in range(1 + LATER):
+    for number in range(1 + int(later)):
         begin, used = time.perf_counter(), peer.cpu()
         fit = model.fit(data, seed=SEED + number, **OURS[contender])
         fits.append({"cpu": peer.cpu() - used, "wall": time.perf_counter() - begin, "peak": peer.peak()})
@@ -154,8 +169,9 @@ def main(quick: bool) -> None:
             for round_ in range(1 if quick else problem.rounds):
                 for contender in (*OURS, *(() if few else problem.peers)):
                     if contender in OURS:
-                        found = ran([sys.executable, "-m", "benchmarks.posterior", contender, customers, result])
-                        paths = [f"{result}.{number}.npz" for number in range(1 + LATER)]
+                        given = [contender, customers, str(problem.later), result]
+                        found = ran([sys.executable, "-m", "benchmarks.posterior", *given])
+                        paths = [f"{result}.{number}.npz" for number in range(1 + problem.later)]
                     else:
                         settings = json.dumps(problem.settings | {"random_seed": SEED + round_})
                         path = f"{result}.npz"
