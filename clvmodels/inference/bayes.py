@@ -51,6 +51,7 @@ class Sampling(TypedDict, total=False):
     draws: int
     tune: int
     chains: int
+    target_accept: float
     sampler: Sampler
     progress: bool
 
@@ -62,6 +63,7 @@ class Settings:
     draws: int = 1000
     tune: int = 500
     chains: int = 4
+    target_accept: float = 0.8
     sampler: Sampler = "auto"
     progress: bool = True
 
@@ -78,6 +80,10 @@ class Settings:
             value = getattr(settings, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
+        if not (isinstance(settings.target_accept, (float, np.floating)) and 0.5 <= settings.target_accept < 1):
+            raise ValueError(
+                f"target_accept must be a number from 0.5 on and below 1, such as 0.95; got {settings.target_accept!r}"
+            )
         if settings.sampler not in get_args(Sampler):
             raise ValueError(f"sampler must be 'auto', 'pymc' or 'nutpie'; got {settings.sampler!r}")
         return settings
@@ -181,6 +187,7 @@ def _by_nutpie(
         cores=1,
         seed=seed,
         save_warmup=False,
+        target_accept=settings.target_accept,
         progress_bar=settings.progress and _watched(),
     )
     stats = {name: np.asarray(trace.sample_stats[theirs]) for name, theirs in _STATS.items()}
@@ -206,6 +213,7 @@ def _by_pymc(
             random_seed=seed,
             progressbar=settings.progress and _watched(),
             init="adapt_diag",
+            target_accept=settings.target_accept,
             initvals=[{"z": start} for start in starts],
             compute_convergence_checks=False,
             compile_kwargs={"mode": "FAST_COMPILE"},
@@ -273,8 +281,8 @@ def quality(chains: Chains, names: Sequence[str]) -> tuple[dict[str, Any], tuple
     if divergences:
         problems.append(
             f"{counted(divergences, 'draw')} of {number * size:,} diverged: near them is a place that the sampler "
-            "does not reach, such as the end of a prior's support or a narrow valley, and the draws may miss it; give "
-            "priors that are positive everywhere and say more, a longer tune=, or more data"
+            "does not reach, such as a narrow valley or the end of a prior's support, and the draws may miss it; give "
+            "target_accept=0.95 for shorter steps, or priors that say more and are positive everywhere"
         )
     if deepest:
         problems.append(

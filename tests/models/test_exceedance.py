@@ -220,6 +220,20 @@ def test_attrs_say_what_was_asked(shop):
     assert found.index.equals(shop.table.index)
     pd.testing.assert_frame_equal(fit.exceedance(1, horizon="13 weeks"), found)
     assert not fit.exceedance(1, horizon="13 weeks", seed=4).equals(found)
+    # An ml fit has one draw of the parameters; what is simulated has those of its posterior.
+    pd.testing.assert_frame_equal(fit.posterior.exceedance(1, horizon="13 weeks"), found)
+
+
+def test_a_row_that_stands_for_many_has_as_many_thresholds(stays):
+    frame = pd.DataFrame({"duration": 5.0, "event": 0, "value": 14.0, "plan": ["a", "b"], "weight": [300.0, 2.0]})
+    data = clv.Durations(frame.rename_axis("customer"), "month", attributes=("plan",))
+    found = stays.exceedance(20, data, horizon="6 months", by="plan")
+    assert found["customers"].tolist() == [300, 2, 302]
+    assert found["threshold"].tolist() == [6000, 40, 6040]
+    # Some 4.6 payments of 4.20 each: the many are surely between 15 and 25 on average, and the two not.
+    assert stays.exceedance(15, data, horizon="6 months", by="plan")["p_above"].loc["a"] == 1
+    assert stays.exceedance(25, data, horizon="6 months", by="plan")["p_above"].loc["a"] == 0
+    assert 0.1 < found["p_above"].loc["b"] < 0.9
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ class ParetoNBD(TransactionModel):
         """P(alive at T + t | alive at T, x, T): ((beta + T) / (beta + T + t))^s.
 
         >>> ParetoNBD.survival_alive(39, 0, 0, r=0.5533, alpha=10.578, s=0.6062, beta=11.669).round(4)
-        np.float64(0.4108)
+        np.float64(0.4106)
         """
         return np.exp(-np.multiply(s, np.log1p(np.divide(t, np.add(beta, T)))))
 
