@@ -287,11 +287,11 @@ def _of(formula: Callable[..., np.ndarray], t: float) -> Callable[..., np.ndarra
 
 
 def main() -> None:
-    """Run the methods that are named, or all; write the results, the figures and the README after each problem."""
+    """Run the methods and problems that are named, or all; write results, figures and README after each problem."""
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    methods = sys.argv[1:] or METHODS
+    methods, names = ([name for name in known if name in sys.argv] or known for known in (METHODS, problems()))
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        for method, name in itertools.product(methods, problems()):
+        for method, name in itertools.product(methods, names):
             start = time.perf_counter()
             found = list(pool.map(functools.partial(one, name, method), range(REPLICATES), chunksize=10))
             seconds = time.perf_counter() - start

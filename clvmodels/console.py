@@ -87,7 +87,7 @@ Margin = Annotated[
 ]
 DiscountRate = Annotated[float | None, typer.Option(help="Annual effective rate.", show_default="0, or the model's")]
 Method = Annotated[
-    str | None, typer.Option(help="How to fit: ml, map or laplace.", metavar="METHOD", show_default="laplace")
+    str | None, typer.Option(help="How to fit: ml, map, laplace or mcmc.", metavar="METHOD", show_default="laplace")
 ]
 SavedFit = Annotated[
     Path | None,
@@ -113,7 +113,8 @@ SegmentsScored = Annotated[
     typer.Option("--by", help="Column, or 'acquisition month', whose values are scored apart, too.", metavar="COLUMN"),
 ]
 EachMethod = Annotated[
-    str | None, typer.Option("--method", help="How to fit: ml, map or laplace.", metavar="METHOD", show_default="ml")
+    str | None,
+    typer.Option("--method", help="How to fit: ml, map, laplace or mcmc.", metavar="METHOD", show_default="ml"),
 ]
 Jobs = Annotated[int, typer.Option(help="How many fits run at once.", min=1)]
 Folder = Annotated[Path, typer.Option("--output", help="Folder for verdict and tables.", file_okay=False)]

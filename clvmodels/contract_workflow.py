@@ -282,7 +282,7 @@ def predict(
         Annual effective rate; default: that of the saved fit, else 0.
     timing : {"start", "end"}, default "start"
         When a period is paid: so far, and from now on.
-    method : {"ml", "map", "laplace"}, default "laplace"
+    method : {"ml", "map", "laplace", "mcmc"}, default "laplace"
         How the model is fitted.
     model : str or Path, optional
         A saved fit that predicts instead of a new one. It has its own unit, model, timing and method.

@@ -40,7 +40,8 @@ from clvmodels.draws import Parameters, check_seed
 from clvmodels.errors import DataError, FitError, brief, counted
 from clvmodels.files import check_targets, written_whole
 from clvmodels.inference.likelihood import Optimum
-from clvmodels.models.base import METHODS, Fit, Model, Origin, Specification
+from clvmodels.models.base import METHODS, Model, Specification
+from clvmodels.models.fit import Fit, Origin
 from clvmodels.models.spend.base import SpendFit, SpendModel
 from clvmodels.models.survival.accelerated import AcceleratedModel
 from clvmodels.models.survival.base import SurvivalFit, SurvivalModel

@@ -285,7 +285,7 @@ def predict(
         revenue.
     discount_rate : float, optional
         Annual effective rate; default: that of the saved fit, else 0.
-    method : {"ml", "map", "laplace"}, default "laplace"
+    method : {"ml", "map", "laplace", "mcmc"}, default "laplace"
         How the models are fitted.
     model : str or Path, optional
         A saved fit that predicts instead of a new one. It has its own unit and method.
@@ -455,7 +455,7 @@ def backtest(
         Names of `SHOP_MODELS`; default: `SHOP_DEFAULT`.
     baseline : str, optional
         The one of them that the others are compared with; default: the first.
-    method : {"ml", "map", "laplace"}, default "ml"
+    method : {"ml", "map", "laplace", "mcmc"}, default "ml"
         How the models are fitted.
     interval : float
         Coverage of the intervals, in (0, 1).

@@ -58,7 +58,7 @@ def backtest(
         the others before it.
     horizon : str, number, date, timedelta, or a list of these
         How far to predict. Each must have been observed whole after each cutoff.
-    method : {"ml", "map", "laplace"}, optional
+    method : {"ml", "map", "laplace", "mcmc"}, optional
         Of the fits that take one; each model's default if not given.
     interval : float
         Coverage of the predictive intervals.

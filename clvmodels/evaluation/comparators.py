@@ -14,7 +14,8 @@ from clvmodels.data.summary import Summary
 from clvmodels.data.transactions import Split, Transactions
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, DataWarning, counted, recorded
-from clvmodels.models.base import Origin, Specification, checked_summary, summary_or_training
+from clvmodels.models.base import Specification, checked_summary, summary_or_training
+from clvmodels.models.fit import Origin
 from clvmodels.models.forecast import described
 from clvmodels.time import Horizon, horizon_days, unit_days
 

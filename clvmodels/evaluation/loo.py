@@ -25,7 +25,8 @@ from clvmodels.errors import DataError, DataWarning, counted, examples
 from clvmodels.evaluation.comparison import SAME
 from clvmodels.inference import psis
 from clvmodels.models.arviz_tree import parameters
-from clvmodels.models.base import Fit, Rows
+from clvmodels.models.fit import Fit
+from clvmodels.models.rows import Rows
 from clvmodels.value.contractual import ContractualCLVFit
 from clvmodels.value.noncontractual import NonContractualCLVFit
 

@@ -18,7 +18,8 @@ from clvmodels.data.summary import Summary
 from clvmodels.draws import check_interval
 from clvmodels.errors import ConvergenceWarning, FitError, counted, examples, recorded
 from clvmodels.evaluation.comparators import checked_shop, finite_days, plain_table
-from clvmodels.models.base import Origin, Specification, summary_or_training
+from clvmodels.models.base import Specification, summary_or_training
+from clvmodels.models.fit import Origin
 from clvmodels.time import Horizon, unit_days
 
 _ALONE = threading.Lock()  # what is put aside belongs to the process, and models may be fitted in threads

@@ -15,7 +15,8 @@ from clvmodels.data.summary import Summary
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted
 from clvmodels.evaluation.comparators import checked_log, checked_shop, finite_days, last_period, plain_table
-from clvmodels.models.base import Origin, Specification, summary_or_training
+from clvmodels.models.base import Specification, summary_or_training
+from clvmodels.models.fit import Origin
 from clvmodels.time import Horizon, unit_days
 
 FEWEST = 100  # customers of the earlier window: two leaves

@@ -14,7 +14,7 @@ from clvmodels.data.summary import Summary
 from clvmodels.data.transactions import Split
 from clvmodels.draws import generator, summarise
 from clvmodels.errors import DataError
-from clvmodels.models.base import Rows
+from clvmodels.models.rows import Rows
 from clvmodels.models.transactions.base import TransactionFit
 from clvmodels.models.transactions.weeks import WEEK, actual_by_week, simulated_by_week, weeks_observed
 from clvmodels.time import unit_days

@@ -20,7 +20,10 @@ _LEAST = 0.05  # share that is then enough, of so many more proposals
 _BLOCK = 100  # proposals whose density is computed at once
 _PROBE = 500  # proposals of a round that are looked at first
 _HOPELESS = 2.0  # effective ones among them: a few hold all the weight, and their moments would tell nothing
-_TOO_UNLIKE = "the posterior is too unlike a Student-t; give more data, or informative priors"
+_TOO_UNLIKE = (
+    "the posterior is too unlike a Student-t; fit with method='mcmc', which needs no such proposals, or give more data or "
+    "informative priors"
+)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from clvmodels.models import predictive
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset, DataTree
 
-    from clvmodels.models.base import Fit, Rows
+    from clvmodels.models.fit import Fit
+    from clvmodels.models.rows import Rows
 
 By = Literal["row", "customer"]
 

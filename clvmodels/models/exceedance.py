@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from clvmodels.data.customers import Customers
 from clvmodels.errors import DataError, brief, examples
-from clvmodels.models.base import Rows
 from clvmodels.models.forecast import (
     Forecaster,
     check_room,
@@ -23,6 +22,7 @@ from clvmodels.models.forecast import (
     way_out,
     whole,
 )
+from clvmodels.models.rows import Rows
 from clvmodels.schema import EXCEEDANCE, refuse
 from clvmodels.time import Horizon
 

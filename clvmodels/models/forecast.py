@@ -24,7 +24,9 @@ from clvmodels.data.durations import Durations
 from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks, check_interval, check_seed, generator, summarise
 from clvmodels.errors import AssumptionWarning, DataError, counted
-from clvmodels.models.base import DRAWN, Origin, Rows
+from clvmodels.models.base import DRAWN
+from clvmodels.models.fit import Origin
+from clvmodels.models.rows import Rows
 from clvmodels.time import Horizon, horizon_days, horizon_length, unit_days
 
 IntervalOf = Literal["outcome", "mean"]

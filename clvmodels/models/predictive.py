@@ -25,7 +25,7 @@ from clvmodels.errors import AssumptionWarning, FitError, counted
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from clvmodels.models.base import Fit
+    from clvmodels.models.fit import Fit
 
 COLUMNS = ("observed", "mean", "lower", "upper", "p_value")
 

@@ -20,8 +20,9 @@ from clvmodels.draws import Of
 from clvmodels.errors import AssumptionWarning, DataError
 from clvmodels.inference.bayes import Sampling
 from clvmodels.models import forecast
-from clvmodels.models.base import Method, Origin, Specification, given_or_training
+from clvmodels.models.base import Method, Specification, given_or_training
 from clvmodels.models.exceedance import Threshold, exceedance
+from clvmodels.models.fit import Origin
 from clvmodels.models.forecast import Forecast, IntervalOf
 from clvmodels.models.survival.base import SurvivalFit
 from clvmodels.models.survival.contracts import ContractFit, new_contract

@@ -16,8 +16,9 @@ from clvmodels.data.summary import Summary
 from clvmodels.draws import Of, new_seed
 from clvmodels.inference.bayes import Sampling
 from clvmodels.models import forecast
-from clvmodels.models.base import Fit, Method, Origin, Specification, check_kind, summary_or_training
+from clvmodels.models.base import Method, Specification, check_kind, summary_or_training
 from clvmodels.models.exceedance import Threshold, exceedance
+from clvmodels.models.fit import Fit, Origin
 from clvmodels.models.forecast import IntervalOf
 from clvmodels.models.spend.base import SpendFit, SpendModel
 from clvmodels.models.spend.independence import SpendAgainstFrequency

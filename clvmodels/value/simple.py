@@ -16,7 +16,8 @@ from clvmodels.data.durations import Durations
 from clvmodels.data.summary import Summary
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted, examples
-from clvmodels.models.base import Origin, Specification, checked_summary, summary_or_training
+from clvmodels.models.base import Specification, checked_summary, summary_or_training
+from clvmodels.models.fit import Origin
 from clvmodels.models.forecast import described, memberships
 from clvmodels.time import UNIT_DAYS, Horizon, horizon_days, unit_days
 from clvmodels.value.figures import figure_rows, figures_frame, segments_of

@@ -14,7 +14,8 @@ from clvmodels.data.customers import ALL
 from clvmodels.data.durations import Clock, Durations, checked_durations
 from clvmodels.draws import check_interval
 from clvmodels.errors import DataError, counted, examples
-from clvmodels.models.base import Origin, given_or_training
+from clvmodels.models.base import given_or_training
+from clvmodels.models.fit import Origin
 from clvmodels.models.forecast import described, memberships, whole
 from clvmodels.models.survival.base import check_endings, warn_of_cause
 from clvmodels.models.survival.contracts import contract_from_now

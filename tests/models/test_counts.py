@@ -1,4 +1,4 @@
-"""Distributions of the number of purchases against mpmath, simulation, identities and simpler models."""
+"""Distributions of the number of purchases against mpmath, simulation, identities and other software."""
 
 import itertools
 

@@ -10,7 +10,7 @@ from conftest import quietly, simulated_shop
 
 import clvmodels as clv
 from clvmodels import BGNBD, GammaGamma, NonContractualCLV
-from clvmodels.models.base import Rows
+from clvmodels.models.rows import Rows
 
 MARGINS = {"web": 0.3, "store": 0.25, "(missing)": 1.0}
 MAPPING = {"channel": MARGINS}

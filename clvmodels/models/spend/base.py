@@ -14,8 +14,10 @@ from clvmodels.data.summary import Summary
 from clvmodels.draws import Of, blocks, check_interval, check_seed, generator
 from clvmodels.errors import DataError, DataWarning, counted
 from clvmodels.models import predictive
-from clvmodels.models.base import Fit, Model, Rows, check_kind, latent_blocks, summary_or_training
+from clvmodels.models.base import Model, check_kind, summary_or_training
+from clvmodels.models.fit import Fit, latent_blocks
 from clvmodels.models.predictive import Statistics
+from clvmodels.models.rows import Rows
 from clvmodels.models.spend import checks
 from clvmodels.models.spend.independence import SpendAgainstFrequency, spend_against_frequency
 from clvmodels.params import PriorDensity

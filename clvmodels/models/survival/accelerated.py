@@ -22,7 +22,8 @@ from clvmodels.draws import summarise
 from clvmodels.errors import DataError, DataWarning, counted, examples
 from clvmodels.inference import likelihood
 from clvmodels.inference.bayes import Settings
-from clvmodels.models.base import Method, Rows, check_priors
+from clvmodels.models.base import Method, check_priors
+from clvmodels.models.rows import Rows
 from clvmodels.models.survival.base import SurvivalFit, SurvivalModel
 from clvmodels.models.survival.design import Design, checked
 from clvmodels.ops import exp, is_tensor

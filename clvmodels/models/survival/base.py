@@ -16,8 +16,10 @@ from clvmodels.discounting import integral_to_infinity, sum_of_terms
 from clvmodels.draws import Of, check_interval, summarise
 from clvmodels.errors import AssumptionWarning, DataError, DataWarning, counted, examples
 from clvmodels.models import predictive
-from clvmodels.models.base import Fit, Model, Rows, check_kind
+from clvmodels.models.base import Model, check_kind
+from clvmodels.models.fit import Fit
 from clvmodels.models.predictive import Statistics
+from clvmodels.models.rows import Rows
 from clvmodels.models.survival import checks
 from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.ops import log1mexp, maximum, where

@@ -18,7 +18,8 @@ from scipy import special
 
 from clvmodels.errors import AssumptionWarning
 from clvmodels.inference.bayes import Sampling
-from clvmodels.models.base import Fit, Method
+from clvmodels.models.base import Method
+from clvmodels.models.fit import Fit
 from clvmodels.models.survival.base import SurvivalModel
 from clvmodels.models.survival.mixture import MixtureFit
 from clvmodels.ops import log_beta_ratio

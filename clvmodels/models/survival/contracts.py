@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from clvmodels.data.durations import Durations, checked_durations
 from clvmodels.models import forecast
-from clvmodels.models.base import Origin, given_or_training
+from clvmodels.models.base import given_or_training
 from clvmodels.models.exceedance import Threshold, exceedance
+from clvmodels.models.fit import Origin
 from clvmodels.models.forecast import Forecast, IntervalOf
 from clvmodels.models.survival.forecast import Payments, contract_forecast
 from clvmodels.time import Horizon

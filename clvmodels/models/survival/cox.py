@@ -22,7 +22,9 @@ from clvmodels.data.customers import MISSING
 from clvmodels.data.durations import Clock, Durations
 from clvmodels.draws import generator
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted, examples, recorded
-from clvmodels.models.base import CONFIDENCE, Method, Origin, Rows, Specification
+from clvmodels.models.base import Method, Specification
+from clvmodels.models.fit import CONFIDENCE, Origin
+from clvmodels.models.rows import Rows
 from clvmodels.models.survival import design
 from clvmodels.models.survival.base import check_endings, survival_data, warn_of_cause
 from clvmodels.models.survival.design import Design

@@ -13,8 +13,8 @@ from clvmodels.data.contracts import Timing
 from clvmodels.data.durations import Durations
 from clvmodels.discounting import sum_of_terms
 from clvmodels.errors import DataError, counted
-from clvmodels.models.base import Rows
 from clvmodels.models.forecast import SHARE, Forecast, way_out
+from clvmodels.models.rows import Rows
 from clvmodels.models.survival.renewals import EXACT, Renewals, renewals_before
 from clvmodels.time import unit_days
 

@@ -19,7 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from clvmodels.data.durations import ENTRY, Clock, Durations, checked_durations
 from clvmodels.draws import check_interval, generator, summarise
 from clvmodels.errors import DataWarning, counted, examples
-from clvmodels.models.base import CONFIDENCE, Method, Origin, Rows, Specification, check_kind
+from clvmodels.models.base import Method, Specification, check_kind
+from clvmodels.models.fit import CONFIDENCE, Origin
+from clvmodels.models.rows import Rows
 from clvmodels.models.survival.base import check_endings, warn_of_cause
 from clvmodels.models.survival.steps import StepFit, Steps, check_how, tenures
 from clvmodels.product_limit import RiskTable

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from numpy.typing import NDArray
 
 from clvmodels.data.durations import Durations, checked_durations
-from clvmodels.models.base import given_or_training, latent_blocks
+from clvmodels.models.base import given_or_training
+from clvmodels.models.fit import latent_blocks
 from clvmodels.models.survival.base import SurvivalFit
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clvmodels.inference.bayes import Sampling
-from clvmodels.models.base import Fit, Method
+from clvmodels.models.base import Method
+from clvmodels.models.fit import Fit
 from clvmodels.models.survival.base import SurvivalModel
 from clvmodels.models.survival.bdw import churn_probability, renewal_of_leaving, told_apart
 from clvmodels.models.survival.mixture import MixtureFit

@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from clvmodels.data.durations import Clock, Durations
 from clvmodels.draws import blocks, check_draws, check_interval, check_seed, new_seed, summarise
 from clvmodels.errors import examples
-from clvmodels.models.base import Method, Origin
+from clvmodels.models.base import Method
+from clvmodels.models.fit import Origin
 from clvmodels.models.survival.base import survival_data
 from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.product_limit import LOG_ZERO

@@ -15,10 +15,12 @@ from clvmodels.discounting import discount_nodes
 from clvmodels.draws import BLOCK_CELLS, Of, blocks, summarise
 from clvmodels.errors import DataError, counted
 from clvmodels.models import forecast, predictive
-from clvmodels.models.base import Fit, Model, Rows, check_kind, latent_blocks, summary_or_training
+from clvmodels.models.base import Model, check_kind, summary_or_training
 from clvmodels.models.exceedance import Threshold, exceedance
+from clvmodels.models.fit import Fit, latent_blocks
 from clvmodels.models.forecast import IntervalOf, way_out
 from clvmodels.models.predictive import Statistics
+from clvmodels.models.rows import Rows
 from clvmodels.models.transactions import checks
 from clvmodels.models.transactions.counts import count_distribution
 from clvmodels.models.transactions.events import EventForecast, Events, new_customer, outcomes_of, simulated

@@ -19,7 +19,8 @@ from clvmodels.data.summary import Summary
 from clvmodels.errors import AssumptionWarning
 from clvmodels.inference.bayes import Sampling
 from clvmodels.kernels import bgnbd
-from clvmodels.models.base import Fit, Method
+from clvmodels.models.base import Method
+from clvmodels.models.fit import Fit
 from clvmodels.models.transactions.base import TransactionModel
 from clvmodels.models.transactions.counts import log_negative_binomial, over_counts
 from clvmodels.models.transactions.interpolation import over_time
@@ -54,6 +55,7 @@ class BGNBD(TransactionModel):
     )
 
     kernel = staticmethod(bgnbd.kernel)
+    sums = staticmethod(bgnbd.sums)
 
     def fit(self, data: Summary, method: Method = "ml", seed: int | None = None, **sampling: Unpack[Sampling]) -> Fit:
         """Estimate the parameters, as `Model.fit`; says for how many customers `p_alive` is 1 by assumption."""

@@ -13,8 +13,8 @@ from scipy import special
 from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks
 from clvmodels.errors import DataError
-from clvmodels.models.base import Rows
 from clvmodels.models.forecast import question
+from clvmodels.models.rows import Rows
 from clvmodels.ops import log_gamma_ratio
 from clvmodels.time import Horizon
 
