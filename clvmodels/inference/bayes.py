@@ -13,6 +13,7 @@ import importlib.util
 import logging
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ Gradient = Callable[[NDArray], tuple[float, NDArray]]
 _START_SD = 1.5  # of the chains' starting points in standard deviations of the Laplace approximation
 _TRIES = 100  # to find one where the density is positive
 _R_HAT, _EFFECTIVE = 1.01, 100  # of all chains, and effective draws of each: Vehtari et al. (2021)
+_one_at_a_time = threading.RLock()
 _STATS = {  # of nutpie, by the names of PyMC
     "diverging": "diverging",
     "energy": "energy",
@@ -224,18 +226,22 @@ def _by_pymc(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what PyMC and PyTensor log and warn of at their work: a missing BLAS, an optimisation not made."""
-    loggers = [logging.getLogger(name) for name in ("pymc", "pytensor")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    """Without what PyMC and PyTensor log and warn of at their work: a missing BLAS, an optimisation not made.
+
+    One thread at a time: levels and filters are those of the process, and PyTensor compiles for one.
+    """
+    # The last tells of a missing compiler when it is imported, and PyTensor sets the level of the one above by itself.
+    loggers = [logging.getLogger(name) for name in ("pymc", "pytensor", "pytensor.configdefaults")]
+    with _one_at_a_time, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        levels = [logger.level for logger in loggers]
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL)
             yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def _watched() -> bool:

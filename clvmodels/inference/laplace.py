@@ -21,8 +21,8 @@ _BLOCK = 100  # proposals whose density is computed at once
 _PROBE = 500  # proposals of a round that are looked at first
 _HOPELESS = 2.0  # effective ones among them: a few hold all the weight, and their moments would tell nothing
 _TOO_UNLIKE = (
-    "the posterior is too unlike a Student-t; fit with method='mcmc', which needs no such proposals, or give more data or "
-    "informative priors"
+    "the posterior is too unlike a Student-t; fit with method='mcmc', which needs no such proposals, or give more data "
+    "or informative priors"
 )
 
 
