@@ -3,11 +3,12 @@
 # make check  lint, format, types
 # make bench  time the log and the fits against lifetimes and lifelines
 # make evaluation  hold every model against four logs: some minutes, and data sets that are not part of the project
+# make posterior  time posteriors against pymc-marketing (PEER_PYTHON=... names the Python of its environment)
 # PYTHON=...  another Python for .venv (3.11 or newer)
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench evaluation calibration clean
+.PHONY: demo test check bench evaluation calibration posterior clean
 
 demo: .venv/core
 	$(BIN)/clvmodels demo --overwrite
@@ -28,6 +29,9 @@ evaluation: .venv/core
 
 calibration: .venv/core
 	$(BIN)/python -m benchmarks.calibration
+
+posterior: .venv/dev
+	$(BIN)/python -m benchmarks.posterior
 
 .venv/core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

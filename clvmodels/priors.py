@@ -113,7 +113,7 @@ class Prior:
 
     name: str
     _given: tuple[tuple[str, float], ...]  # in the order of declaration, so that equal ones are equal
-    _distribution: Any = field(compare=False)
+    distribution: Any = field(compare=False)
 
     def __init__(self, name: str, /, **parameters: float) -> None:
         given = {key: _number(name, key, value) for key, value in parameters.items()}
@@ -127,7 +127,7 @@ class Prior:
             raise ValueError(f"there is no {name} with {_listed(given)}: shapes and scales must be above 0")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "_given", tuple(given.items()))
-        object.__setattr__(self, "_distribution", distribution)
+        object.__setattr__(self, "distribution", distribution)
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -139,23 +139,23 @@ class Prior:
 
     def support(self) -> tuple[float, float]:
         """Between which values it lies."""
-        return self._distribution.support()
+        return self.distribution.support()
 
     def logpdf(self, x: ArrayLike, /) -> NDArray[np.float64]:
         """Logarithm of the density at x."""
-        return np.asarray(self._distribution.logpdf(x))[()]
+        return np.asarray(self.distribution.logpdf(x))[()]
 
     def cdf(self, x: ArrayLike, /) -> NDArray[np.float64]:
         """Probability of a value up to x."""
-        return np.asarray(self._distribution.cdf(x))[()]
+        return np.asarray(self.distribution.cdf(x))[()]
 
     def ppf(self, q: ArrayLike, /) -> NDArray[np.float64]:
         """The value up to which lies the probability q."""
-        return np.asarray(self._distribution.ppf(q))[()]
+        return np.asarray(self.distribution.ppf(q))[()]
 
     def rvs(self, size: Any = 1, random_state: Any = None) -> NDArray[np.float64]:
         """Random values, as `scipy.stats` gives them: a number where size is 1."""
-        return np.asarray(self._distribution.rvs(size, random_state))[()]
+        return np.asarray(self.distribution.rvs(size, random_state))[()]
 
     def to_pymc(self, name: str, lower: float = -math.inf, upper: float = math.inf) -> Any:
         """The variable of PyMC of this name, within a model's context; truncated to these bounds if it is wider."""

@@ -5,6 +5,7 @@ import pytest
 from scipy import integrate, stats
 
 from clvmodels.params import Coordinates, Param
+from clvmodels.priors import Prior
 
 PARAMS = (Param("r", "a shape"), Param("alpha", "a scale", carries="time"), Param("q", "above one", lower=1.0))
 
@@ -87,3 +88,42 @@ def test_priors_that_cannot_be_drawn_are_refused():
     beside = r"the prior of 'q', norm\(-20, 1\), has less than 1% of its probability between 1 and inf, where q may lie"
     with pytest.raises(ValueError, match=beside):
         Coordinates(PARAMS, {"time": 30.0}, {"q": stats.norm(-20, 1)}).prior_draws(rng, 10)
+
+
+GIVEN = {
+    "frozen": stats.gamma(3, scale=10),
+    "with shapes": stats.beta(2, 3, loc=-1, scale=90),
+    "by name": Prior("Weibull", alpha=2, beta=30),
+    "half": Prior("HalfStudentT", nu=4, sigma=20),
+    "without density": Prior("TruncatedNormal", mu=20, sigma=30, lower=5, upper=80),
+    "its own": OnlyItsOwn(),
+}
+
+
+@pytest.mark.parametrize("prior", GIVEN.values(), ids=GIVEN)
+@pytest.mark.parametrize("value", [0.5, 7.0, 60.0, 95.0])
+def test_the_prior_of_a_sampler_is_that_of_the_other_methods(prior, value):
+    param = Param("alpha", "", carries="time")
+    coordinates = Coordinates((Param("r", ""), param), {"time": 20.0}, {"alpha": prior})
+    u = coordinates.to_u({"r": 0.4, "alpha": value})[0]
+    with np.errstate(invalid="ignore"):  # as in a sampler: outside the support it has no slope
+        found, gradient = coordinates.log_prior_gradient(u)
+    expected = coordinates.log_prior(u[None]).item()
+    assert found == pytest.approx(expected, rel=1e-12)
+    if np.isfinite(expected):
+        step = 1e-4 * np.eye(2)
+        slopes = (coordinates.log_prior(u + step) - coordinates.log_prior(u - step)) / 2e-4
+        assert gradient == pytest.approx(slopes, rel=1e-6, abs=1e-6)
+    else:
+        assert found == -np.inf
+
+
+def test_the_slopes_of_the_parameters_are_their_derivatives():
+    params = (Param("r", "", lower=2), Param("p", "", lower=0, upper=3), Param("beta", "", lower=-np.inf))
+    coordinates = Coordinates((*params, Param("alpha", "", carries="time")), {"time": 20.0}, {})
+    u = np.array([0.3, -1.2, 0.7, 2.0])
+    values, slopes = coordinates.values_and_slopes(u)
+    step = 1e-5 * np.eye(4)
+    up, down = (np.hstack(list(coordinates.to_values(u + sign * step).values())).diagonal() for sign in (1, -1))
+    assert values == pytest.approx([v.item() for v in coordinates.to_values(u[None]).values()], rel=1e-14)
+    assert slopes == pytest.approx((up - down) / 2e-5, rel=1e-8)

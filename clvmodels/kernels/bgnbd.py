@@ -5,13 +5,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from clvmodels.kernels import Density
-from clvmodels.kernels.rising import rising_sum
+from clvmodels.draws import Parameters
+from clvmodels.kernels import Density, Sums
+from clvmodels.kernels.rising import rising_sum, rising_sums
+
+_CELLS = 100_000  # draws times rows computed at once: as many as stay in a processor's cache
 
 
 def kernel(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> Density:
     """Log-likelihood and gradient in r, alpha, a, b of distinct rows, each (U,)."""
     return beta_geometric(x, x, t_x, T, weights)
+
+
+def sums(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> Sums:
+    """Log-likelihood of distinct rows, each (U,), by draws of r, alpha, a, b."""
+    return beta_geometric_sums(x, x, t_x, T, weights)
 
 
 def beta_geometric(chances: NDArray, x: NDArray, t_x: NDArray, T: NDArray, weights: NDArray) -> Density:
@@ -52,3 +60,42 @@ def beta_geometric(chances: NDArray, x: NDArray, t_x: NDArray, T: NDArray, weigh
         return float(value), np.array(gradient)
 
     return density
+
+
+def beta_geometric_sums(chances: NDArray, x: NDArray, t_x: NDArray, T: NDArray, weights: NDArray) -> Sums:
+    """The value of `beta_geometric` alone, of many draws at once."""
+    of_rate, of_dropout = rising_sums(x, weights), rising_sums(chances, weights)
+    times, place = np.unique(np.concatenate([T, t_x]), return_inverse=True)
+    at_end, at_last = place[: len(T)], place[len(T) :]
+    customers, purchases = (np.bincount(at_end, w, len(times)) for w in (weights, weights * x))
+    number, exposed = float(weights @ x), chances > 0
+    x, weights, at_end, at_last = (column[exposed] for column in (x, weights, at_end, at_last))
+    earlier, of_chances = np.unique(chances[exposed] - 1, return_inverse=True)
+    at_once = max(1, _CELLS // max(1, len(times)))
+
+    def some(r: NDArray, alpha: NDArray, a: NDArray, b: NDArray) -> NDArray[np.float64]:
+        passed, chance = np.log1p(times / alpha), np.log(a / (b + earlier))
+        value = of_rate(r) + of_dropout(b) - of_dropout(a + b) - number * np.log(alpha[:, 0])
+        value -= r[:, 0] * (passed @ customers) + passed @ purchases
+        size = max(1, _CELLS // len(r))
+        for start in range(0, len(x), size):
+            rows = slice(start, start + size)
+            died = passed[:, at_end[rows]]
+            died -= passed[:, at_last[rows]]
+            died *= r + x[rows]
+            died += chance[:, of_chances[rows]]
+            small = np.abs(died)
+            np.negative(small, out=small)
+            np.log1p(np.exp(small, out=small), out=small)
+            np.maximum(died, 0.0, out=died)
+            died += small
+            value += died @ weights[rows]
+        return value
+
+    def log_likelihood(params: Parameters) -> NDArray[np.float64]:
+        draws = [params[name] for name in ("r", "alpha", "a", "b")]
+        with np.errstate(all="ignore"):
+            parts = [some(*(d[i : i + at_once] for d in draws)) for i in range(0, len(draws[0]), at_once)]
+        return np.concatenate(parts)
+
+    return log_likelihood

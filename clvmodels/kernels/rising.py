@@ -41,3 +41,18 @@ def rising_sum(count: NDArray, weights: NDArray) -> Callable[[float], tuple[floa
         return float(above @ np.log(factors)), float(above @ (1 / factors))
 
     return by_sum
+
+
+def rising_sums(count: NDArray, weights: NDArray) -> Callable[[NDArray], NDArray[np.float64]]:
+    """The value of `rising_sum` alone, of many starts (S, 1) at once -> (S,).
+
+    >>> rising_sums(np.array([0, 1, 3]), np.array([5.0, 2.0, 1.0]))(np.array([[2.5], [1.0]])).round(4)
+    array([5.5057, 1.7918])
+    """
+    if count.max(initial=0) > _SUMMED_UP_TO:
+        distinct, at = np.unique(count, return_inverse=True)
+        customers = np.bincount(at, weights)
+        return lambda start: np.asarray((special.gammaln(start + distinct) - special.gammaln(start)) @ customers)
+    above = np.cumsum(np.bincount(count.astype(np.intp), weights)[::-1])[::-1][1:].copy()
+    steps = np.arange(len(above), dtype=float)
+    return lambda start: np.asarray(np.log(start + steps) @ above)

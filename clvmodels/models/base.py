@@ -112,6 +112,7 @@ class Model(Specification):
     columns: tuple[str, ...]
     simulate: Any
     kernel: ClassVar[Any] = None  # a fast twin of the likelihood with its gradient, where there is one
+    sums: ClassVar[Any] = None  # another, of many draws at once
     simulate_latent: Any
 
     def __init__(self, *, priors: Mapping[str, PriorDensity] | None = None) -> None:
@@ -285,6 +286,8 @@ class Model(Specification):
         u = optimum.u[None]
         rng = generator(seed, "parameters", type(self).__name__)
         if method == "laplace":
+            if self.sums is not None:
+                target = dataclasses.replace(target, sums=self.sums(*rows.columns, weights=rows.weights))
             sample = laplace.sample(target, optimum.u, optimum.covariance, settings.draws, rng)
             u = sample.u
             found["sampling"] = {"k_hat": sample.k_hat, "effective_draws": sample.effective, "rounds": sample.rounds}
@@ -297,7 +300,7 @@ class Model(Specification):
             found |= {"size": len(u), "chains": settings.chains, "sample_stats": chains.stats}
         return found | {
             "parameter_draws": coordinates.to_values(u),
-            "log_likelihood": dataclasses.replace(target, prior=False)(optimum.u[None]).item(),
+            "log_likelihood": dataclasses.replace(target, prior=False, sums=None)(optimum.u[None]).item(),
             "coordinates": coordinates,
             "optimum": optimum,
         }

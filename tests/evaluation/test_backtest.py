@@ -185,7 +185,7 @@ def test_windows_that_do_not_overlap_are_counted():
         ({"by": "acquisition week"}, "'acquisition month', 'acquisition quarter' or 'acquisition year'"),
         ({"cutoffs": "4 evry 13 weeks"}, "or '4 every 13 weeks'; got '4 evry 13 weeks'"),
         ({"cutoffs": "4 every 13 weks"}, "'13 weks' is no length of time; write it like '4 every 13 weeks'"),
-        ({"method": "mle"}, "method must be one of 'ml', 'map', 'laplace'; got 'mle'"),
+        ({"method": "mle"}, "method must be one of 'ml', 'map', 'laplace', 'mcmc'; got 'mle'"),
         ({"models": [clv.SimpleCLV]}, r"SimpleCLV is a class, not a model: write SimpleCLV\(\)"),
         ({"models": []}, "backtest needs a model at least"),
         ({"models": ["BGNBD"]}, "str is no model: it has no fit"),

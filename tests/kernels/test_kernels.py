@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clvmodels import BGNBD, MBGNBD, GammaGamma, ParetoNBD
-from clvmodels.kernels.rising import rising_sum
+from clvmodels.kernels.rising import rising_sum, rising_sums
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,32 @@ def test_rising_sums_are_those_of_the_customers(count, start):
         slopes = [mpmath.digamma(mpmath.mpf(start) + each) - mpmath.digamma(start) for each in count]
     assert value == pytest.approx(float(weights @ np.array(exact, float)), rel=1e-12)
     assert slope == pytest.approx(float(weights @ np.array(slopes, float)), rel=1e-12)
+
+
+# Many draws at once
+
+
+@pytest.mark.parametrize("model", [BGNBD, MBGNBD])
+def test_sums_of_many_draws_are_those_of_the_formula(model, cdnow):
+    x, t_x, T = model().fit(cdnow).rows.columns
+    x, t_x, T = (np.append(column, edge) for column, edge in ((x, [0, 5000]), (t_x, [0, 38.0]), (T, [0, 39.0])))
+    rng = np.random.default_rng(3)
+    weights = rng.integers(1, 5, len(x)).astype(float)
+    draws = {name: np.exp(rng.normal(0, 1.5, (700, 1))) for name in ("r", "alpha", "a", "b")}
+    found = model.sums(x, t_x, T, weights=weights)(draws)
+    np.testing.assert_allclose(found, model.log_likelihood(x, t_x, T, **draws) @ weights, rtol=1e-12)
+
+
+def test_sums_of_counts_too_large_to_be_summed_one_by_one():
+    count, weights, start = np.array([0.0, 3.0, 30_000.0]), np.array([2.0, 1.0, 3.0]), np.array([[0.3], [2.0]])
+    expected = [rising_sum(count, weights)(value.item())[0] for value in start]
+    assert rising_sums(count, weights)(start) == pytest.approx(expected, rel=1e-13)
+
+
+def test_laplace_draws_the_same_by_the_formula_and_by_its_sums(cdnow, monkeypatch):
+    fast = BGNBD().fit(cdnow, "laplace", seed=1, draws=300)
+    monkeypatch.setattr(BGNBD, "sums", None)
+    slow = BGNBD().fit(cdnow, "laplace", seed=1, draws=300)
+    for name, draws in slow.parameter_draws.items():
+        np.testing.assert_allclose(fast.parameter_draws[name], draws, rtol=1e-12)
+    assert fast.log_likelihood == slow.log_likelihood

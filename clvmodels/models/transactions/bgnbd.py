@@ -55,6 +55,7 @@ class BGNBD(TransactionModel):
     )
 
     kernel = staticmethod(bgnbd.kernel)
+    sums = staticmethod(bgnbd.sums)
 
     def fit(self, data: Summary, method: Method = "ml", seed: int | None = None, **sampling: Unpack[Sampling]) -> Fit:
         """Estimate the parameters, as `Model.fit`; says for how many customers `p_alive` is 1 by assumption."""

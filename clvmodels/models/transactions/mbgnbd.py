@@ -49,6 +49,7 @@ class MBGNBD(TransactionModel):
         Param("b", "second shape of the dropout probabilities"),
     )
     kernel = staticmethod(mbgnbd.kernel)
+    sums = staticmethod(mbgnbd.sums)
 
     @staticmethod
     def log_likelihood(x: Any, t_x: Any, T: Any, *, r: Any, alpha: Any, a: Any, b: Any) -> Any:
