@@ -318,11 +318,13 @@ def gradient_of(
     """
     if kernel is not None:
         return kernel(*columns, weights=weights)
-    compiled = _compiled(kind, tuple(names), len(columns))
+    with _quiet():
+        compiled = _compiled(kind, tuple(names), len(columns))
     held = [np.ascontiguousarray(column, float) for column in (*columns, weights)]
 
     def gradient(values: NDArray) -> tuple[float, NDArray]:
-        total, slopes = compiled(values, *held)
+        with _one_at_a_time:  # what is compiled holds its inputs, and belongs to the fits of all threads
+            total, slopes = compiled(values, *held)
         return float(total), slopes
 
     return gradient
@@ -331,14 +333,13 @@ def gradient_of(
 @functools.lru_cache(maxsize=32)
 def _compiled(kind: Any, names: tuple[str, ...], columns: int) -> Callable[..., Any]:
     """A model's text, compiled: parameters (k,), columns and weights, each (U,) -> log-likelihood and gradient (k,)."""
-    with _quiet():
-        import pytensor
-        from pytensor import tensor
+    import pytensor
+    from pytensor import tensor
 
-        values = tensor.dvector("parameters")
-        rows = [tensor.dvector(f"column_{i}") for i in range(columns)]
-        weights = tensor.dvector("weights")
-        params: Mapping[str, Any] = {name: values[i] for i, name in enumerate(names)}
-        total = (kind.row_log_likelihood(rows, params) * weights).sum()
-        outputs = [total, pytensor.grad(total, values)]
-        return pytensor.function([values, *rows, weights], outputs, mode="NUMBA", trust_input=True)
+    values = tensor.dvector("parameters")
+    rows = [tensor.dvector(f"column_{i}") for i in range(columns)]
+    weights = tensor.dvector("weights")
+    params: Mapping[str, Any] = {name: values[i] for i, name in enumerate(names)}
+    total = (kind.row_log_likelihood(rows, params) * weights).sum()
+    outputs = [total, pytensor.grad(total, values)]
+    return pytensor.function([values, *rows, weights], outputs, mode="NUMBA", trust_input=True)
