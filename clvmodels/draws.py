@@ -58,6 +58,15 @@ def blocks(cost: ArrayLike) -> Iterator[slice]:
         start = stop
 
 
+def spread(available: int, number: int) -> NDArray[np.intp]:
+    """Some of the draws, evenly over all of them: those of mcmc lie chain after chain.
+
+    >>> spread(4000, 5)
+    array([   0,  999, 1999, 2999, 3999])
+    """
+    return np.linspace(0, available - 1, number).astype(np.intp)
+
+
 def check_interval(interval: float | None) -> None:
     """Refuse anything but a share strictly between 0 and 1."""
     if interval is not None and not (isinstance(interval, (int, float, np.number)) and 0 < interval < 1):

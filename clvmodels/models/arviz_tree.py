@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clvmodels import __version__
-from clvmodels.draws import Of
+from clvmodels.draws import Of, spread
 from clvmodels.errors import DataError, FitError, recorded
 from clvmodels.models import predictive
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 By = Literal["row", "customer"]
 
-DATA_SETS = 100  # as many are simulated, by the priors and after the fit
+LEAST, MOST = 10, 100  # data sets that are simulated, by the priors and after the fit
 LARGEST = 50_000_000  # cells (draws x rows) of a log-likelihood that a tree holds: 400 MB
 LOADED = "a loaded fit has no customers, so there are no observed data and no log-likelihood of them"
 _ROWS = "one value per distinct row; weight says how many customers share the row"
@@ -92,10 +92,11 @@ def simulated_groups(fit: Fit) -> tuple[dict[str, Dataset], list[str]]:
         missing.append(f"no prior: {problem}")
     if fit.rows is None:
         return groups, missing
-    chosen = np.linspace(0, fit.posterior.draw_count - 1, DATA_SETS).astype(int)
+    number = predictive.data_sets(fit, LEAST, MOST)
+    chosen = spread(fit.posterior.draw_count, number)
     few = {
         "posterior": fit.with_draws({name: draws[chosen] for name, draws in fit.posterior.parameter_draws.items()}),
-        "prior": dataclasses.replace(fit, size=DATA_SETS),
+        "prior": dataclasses.replace(fit, size=number),
     }
     for of in get_args(Of):
         try:

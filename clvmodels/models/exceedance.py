@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clvmodels.data.customers import Customers
+from clvmodels.draws import blocks
 from clvmodels.errors import DataError, brief, examples
 from clvmodels.models.forecast import (
     Forecaster,
@@ -43,7 +44,8 @@ def exceedance(
 ) -> pd.DataFrame:
     """Outcomes held against a threshold: one row per customer or, with `by` or a mapping, per segment.
 
-    The outcomes are those whose intervals `predict` and `total` give, draw by draw: under one seed the two agree.
+    The outcomes are those whose intervals `predict` and `total` give, draw by draw: under one seed the two agree,
+    whatever the thresholds.
     """
     rate = worth.get("discount_rate")
     if horizon is None and not rate:
@@ -57,13 +59,19 @@ def exceedance(
     found: dict[str, NDArray] = {}
     if by is None and not isinstance(threshold, Mapping):
         index = customers.table.index
-        rows = Rows.distinct(*source.columns, _each(threshold, customers))
-        *columns, limits = rows.columns
+        # The rows of `predict`, so that the draws are its own; each is held against the thresholds of who share it.
+        rows = Rows.distinct(*source.columns)
+        pairs = Rows.distinct(rows.inverse, _each(threshold, customers))
+        row, limits = pairs.columns
         held = {name: np.empty(len(limits)) for name in EXCEEDANCE if name != "threshold"}
-        for part, outcomes in source.outcome_blocks(tuple(columns), attrs["seed"], "outcomes"):
-            for name, values in _held(_named(outcomes, quantity), limits[part]).items():
-                held[name][part] = values
-        found |= {name: values[rows.inverse] for name, values in {"threshold": limits, **held}.items()}
+        for part, outcomes in source.outcome_blocks(rows.columns, attrs["seed"], "outcomes"):
+            draws = _named(outcomes, quantity)
+            first, last = np.searchsorted(row, [part.start, part.stop])
+            for some in blocks(np.full(last - first, source.size)):
+                here = slice(first + some.start, first + some.stop)
+                for name, values in _held(draws[:, row[here] - part.start], limits[here]).items():
+                    held[name][here] = values
+        found |= {name: values[pairs.inverse] for name, values in {"threshold": limits, **held}.items()}
         if source.restricted is not None:
             found["restricted"] = source.restricted
     else:

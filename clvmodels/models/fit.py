@@ -262,9 +262,9 @@ class Fit:
 
         `posterior` and `prior` (chain, draw; of an ml or map fit the draws of its Laplace approximation), of mcmc
         `sample_stats`; `observed_data` and `log_likelihood` by distinct row, with its `weight`; `posterior_predictive`
-        and `prior_predictive`, the `statistics` of `predictive_check` of 100 simulated data sets, which stand in
-        `observed_data` too. `attrs` has model, method, unit, data hash, seed and version, and `notes` what is missing
-        and why: of a loaded fit all that needs its customers.
+        and `prior_predictive`, the `statistics` of `predictive_check` of 100 simulated data sets (10 where customers
+        are very many), which stand in `observed_data` too. `attrs` has model, method, unit, data hash, seed and
+        version, and `notes` what is missing and why: of a loaded fit all that needs its customers.
 
         ArviZ 1 takes it as it is, ``az.summary(fit.inference_data)``; ArviZ 0.23, which came before the DataTree,
         takes ``az.from_datatree(fit.inference_data)``. A function that counts every row once, as `az.loo` does, needs

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from clvmodels.draws import Of, check_interval, check_seed, generator, summarise
+from clvmodels.draws import Of, check_interval, check_seed, generator, spread, summarise
 from clvmodels.errors import AssumptionWarning, FitError, counted
 
 if TYPE_CHECKING:
@@ -68,6 +68,11 @@ def drawn(fit: Fit, of: Of, seed: int | None) -> Fit:
     return fit.with_draws(fit.coordinates.prior_draws(rng, fit.size))
 
 
+def data_sets(fit: Fit, least: int, most: int) -> int:
+    """How many data sets are simulated: fewer where customers are many."""
+    return min(most, max(least, _CUSTOMERS // fit.origin.customers))
+
+
 def replicas(fit: Fit, statistics: Statistics, of: Of, seed: int | None) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """The statistics of data sets that the model makes of such customers, (R, K), and what must be said of them.
 
@@ -78,9 +83,9 @@ def replicas(fit: Fit, statistics: Statistics, of: Of, seed: int | None) -> tupl
     source = drawn(fit, of, seed)
     simulate, rng = source.simulator(), generator(seed, "predictive check", of, type(fit.model).__name__)
     available = len(next(iter(source.parameter_draws.values())))
-    number = min(available, _MOST, max(_LEAST, _CUSTOMERS // fit.origin.customers))
+    number = min(available, data_sets(fit, _LEAST, _MOST))
     found, notes = [], list(statistics.notes)
-    for draw in np.linspace(0, available - 1, number).astype(int):
+    for draw in spread(available, number):
         with np.errstate(all="ignore"):  # what overflows under a wild draw is told as not known
             try:
                 data = simulate(rng, draw)

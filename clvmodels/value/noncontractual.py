@@ -198,9 +198,11 @@ class NonContractualCLVFit:
     ) -> pd.DataFrame:
         """Probability that an outcome exceeds a threshold, and what is lost on average by acting on it or not.
 
-        Whoever spends `threshold` on a customer who brings Y loses threshold - Y where Y is less, and whoever does not
-        misses Y - threshold where it is more. The smaller mean loss is the better decision: their difference is the
-        mean of Y less the threshold. P(Y > threshold) alone does not decide, since a few may bring much.
+        Where a customer brings Y if `threshold` is spent and nothing if it is not (the cost of keeping an account, the
+        price of a list), whoever spends it loses threshold - Y where Y is less, and whoever does not misses
+        Y - threshold where it is more. The smaller mean loss is the better decision: their difference is the mean of Y
+        less the threshold. P(Y > threshold) alone does not decide, since a few may bring much. An offer to people who
+        would buy anyway must be judged by what it changes, and that no model of their purchases knows.
 
         Parameters
         ----------
@@ -220,7 +222,7 @@ class NonContractualCLVFit:
         DataFrame, one row per customer or segment
             The columns of `clvmodels.schema.EXCEEDANCE`, of segments `customers` besides. The outcomes are simulated,
             the same as for the intervals of `predict` and `total`: of 1,000 draws a probability has a standard error of
-            at most 0.016.
+            about 0.016 at most, of totals somewhat more.
 
         Raises
         ------

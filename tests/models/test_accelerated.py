@@ -364,6 +364,19 @@ def test_the_picture_shows_the_mean_of_all_customers_not_the_average_one():
     assert np.abs(fit.survival(times)["survival"].to_numpy() - left).max() > 0.2
 
 
+def test_the_band_is_that_of_all_chains():
+    rng = np.random.default_rng(2)
+    data = clv.Durations(
+        pd.DataFrame({"duration": rng.exponential(5, 200), "event": 1, "web": np.arange(200) % 2}), "month"
+    )
+    fit = clv.Weibull("web").fit(data, "laplace", seed=1, draws=1000)
+    # Draws lie chain after chain: here the second half knows another time of life.
+    halves = np.where(np.arange(1000) < 500, 1.0, 100.0)[:, None]
+    apart = fit.with_draws({**fit.parameter_draws, "scale": fit.parameter_draws["scale"] * halves})
+    lower, upper = apart._population(np.array([20.0])).to_numpy()[0, 1:]
+    assert lower < 0.1 < 0.9 < upper
+
+
 # Bad input
 
 

@@ -9,7 +9,7 @@ import xarray as xr
 from conftest import quietly, simulated_contracts, simulated_shop
 
 import clvmodels as clv
-from clvmodels.models import arviz_tree
+from clvmodels.models import arviz_tree, predictive
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # ArviZ 0.23 tells of its coming version
@@ -157,6 +157,13 @@ def test_data_are_simulated_by_the_priors_and_after_the_fit(fit):
     spread = {group: np.log(tree[group]["r"]).std().item() for group in ("prior", "posterior")}
     assert spread["prior"] == pytest.approx(2, rel=4 / np.sqrt(2 * 400))  # Normal(0, 2) on the logarithm
     assert spread["posterior"] < 0.5
+
+
+def test_of_very_many_customers_fewer_data_sets_are_simulated(shop, monkeypatch):
+    monkeypatch.setattr(predictive, "_CUSTOMERS", 150 * 12)
+    tree = quietly(clv.BGNBD().fit, shop, "laplace", seed=1, draws=400).inference_data
+    assert tree["posterior_predictive"].sizes["draw"] == 12
+    assert tree["prior_predictive"].attrs["note"].startswith("statistics of 12 simulated data sets")
 
 
 def test_priors_that_only_tell_their_density_are_told(shop):

@@ -24,7 +24,7 @@ def described(summary, **columns):
 
 @pytest.fixture(scope="module")
 def shop(cdnow):
-    """A third of the CDNOW sample, with a channel and the cost of an offer."""
+    """A third of the CDNOW sample, with a channel and the cost of keeping them."""
     few = clv.Summary(cdnow.table.iloc[::3], "week", observation_end=cdnow.observation_end)
     number = np.arange(len(few))
     return described(few, channel=np.where(number % 3 == 0, "store", "web"), cost=1.0 + number % 5)
@@ -115,6 +115,14 @@ def test_ends_of_intervals_leave_out_what_they_promise(fit, shop):
         if quantity != "transactions":
             assert (above[many] == 0.05).all()
         assert (fit.exceedance("low", ends, quantity=quantity, **WEEKS)["p_above"] <= 0.95).all()
+
+
+def test_a_column_of_thresholds_holds_the_draws_that_a_number_does(fit, shop):
+    # Customers of equal history and other thresholds share their draws: those whose intervals `predict` gives.
+    own = fit.exceedance("cost", **WEEKS)
+    for cost in range(1, 6):
+        some = (shop.table["cost"] == cost).to_numpy()
+        pd.testing.assert_frame_equal(own[some], fit.exceedance(cost, **WEEKS)[some])
 
 
 def test_segments_are_sums_of_outcome_draws_against_sums_of_thresholds(fit, shop):

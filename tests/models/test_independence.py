@@ -8,6 +8,7 @@ from scipy import stats
 
 import clvmodels as clv
 from clvmodels import BGNBD, GammaGamma, NonContractualCLV
+from clvmodels.models.spend.base import SpendFit
 from clvmodels.models.spend.independence import _correlation, _ranks
 
 TRANSACTIONS = {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}
@@ -159,3 +160,11 @@ def test_equal_numbers_of_transactions_say_nothing():
         fit.spend_against_frequency()
     with pytest.raises(ValueError, match="interval must lie strictly between 0 and 1"):
         fit.spend_against_frequency(interval=90)
+
+
+def test_all_chains_are_simulated(cdnow, monkeypatch):
+    fit, used, draw = GammaGamma().fit(cdnow, "laplace", seed=1, draws=2000), [], SpendFit.draw
+    monkeypatch.setattr(SpendFit, "draw", lambda self, number: used.append(number) or draw(self, number))
+    fit.spend_against_frequency()
+    assert len(used) == 500
+    assert np.histogram(used, 4, (0, 2000))[0].tolist() == [125] * 4  # draws lie chain after chain

@@ -290,7 +290,36 @@ def test_one_cohort_is_observed_until_its_last_renewal():
     t, event = np.array([1, 1, 2, 3, 3.0]), np.array([1, 1, 1, 1, 0.0])
     assert follow_up(t, event, np.zeros(5))(np.random.default_rng(0)).tolist() == [3] * 5
     everybody_left = follow_up(t[:4], event[:4], np.zeros(4))
-    assert everybody_left(np.random.default_rng(0)).tolist() == [3] * 4
+    assert everybody_left(np.random.default_rng(0)).tolist() == [np.inf] * 4
+    nothing_but_starts = follow_up(np.zeros(2), np.ones(2), np.zeros(2))
+    assert nothing_but_starts(np.random.default_rng(0)).tolist() == [np.inf] * 2
+
+
+def test_beyond_the_longest_seen_the_censoring_goes_on_at_its_rate():
+    # One of 1,001 is censored, at 1 and half a unit before the others end: still 1 - 1/1001 are observed then.
+    t, event = np.append(1.0, np.full(1000, 1.5)), np.append(0.0, np.ones(1000))
+    drawn = follow_up(t, event, np.zeros(1001))(np.random.default_rng(0))
+    rate = -np.log(1000 / 1001) / 1.5
+    # Of an exponential distribution without memory; 1,000 draws have a standard error of 1 / sqrt(1000).
+    assert drawn[0] == 1
+    assert (drawn[1:] - 1.5).mean() * rate == pytest.approx(1, abs=4 / np.sqrt(1000))
+
+
+@pytest.mark.parametrize("censored", [0, 2])
+def test_contracts_of_which_nearly_all_have_ended_pass(censored):
+    values, notes = [], set()
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        frame = pd.DataFrame({"duration": rng.exponential(10, 200), "event": 1})
+        frame.loc[: censored - 1, ["duration", "event"]] = [1.0, 0]
+        fit = clv.Exponential().fit(clv.Durations(frame, "month"), "laplace", seed=1, draws=200)
+        table = fit.predictive_check()
+        values.append(table["p_value"])
+        notes |= set(table.attrs["notes"])
+    # Thirty uniform values have a standard error of 0.05.
+    assert pd.DataFrame(values).mean().between(0.35, 0.65).all(), pd.DataFrame(values).mean()
+    told = "extrapolated from the censoring before" if censored else "no contract is censored"
+    assert any(told in note for note in notes)
 
 
 def test_a_window_is_as_long_for_all_who_were_seen_late():

@@ -89,13 +89,14 @@ class SpendFit(Fit):
         if rows is None:
             rows = self.model.fit_rows(summary_or_training(data, self.data))
         rng = generator(self.seed if seed is None else check_seed(seed), "spend against frequency")
-        size = self.draw_count
 
-        def simulate(x: NDArray, number: int) -> NDArray:
-            return np.asarray(self.model.simulate(rng, x, **self.draw(number % size)))
+        def simulate(x: NDArray, draw: int) -> NDArray:
+            return np.asarray(self.model.simulate(rng, x, **self.draw(draw)))
 
         x, m_x = rows.columns
-        return spend_against_frequency(x, m_x, rows.weights, simulate, self.model.transaction, interval, rng)
+        return spend_against_frequency(
+            x, m_x, rows.weights, simulate, self.draw_count, self.model.transaction, interval, rng
+        )
 
     def simulator(self) -> Callable[[np.random.Generator, int], NDArray]:
         """As `Fit`: the mean transactions of customers who have as many as those of the training."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clvmodels.draws import BLOCK_CELLS
+from clvmodels.draws import BLOCK_CELLS, spread
 from clvmodels.errors import DataError, counted
 
 _FEWEST, _MOST = 100, 500  # resampled and simulated data sets
@@ -97,6 +97,7 @@ def spend_against_frequency(
     m_x: NDArray,
     weights: NDArray,
     simulate: Callable[[NDArray, int], NDArray],
+    draws: int,
     transaction: str,
     interval: float,
     rng: np.random.Generator,
@@ -107,7 +108,9 @@ def spend_against_frequency(
     ----------
     x, m_x, weights : ndarray, (U,)
     simulate : callable
-        Numbers of transactions (N,) and the number of the data set -> means (N,) of customers like those of the model.
+        Numbers of transactions (N,) and the number of a draw -> means (N,) of customers like those of the model.
+    draws : int
+        How many draws of the parameters there are.
     transaction : str
         What x counts.
     interval : float
@@ -133,7 +136,7 @@ def spend_against_frequency(
     everybody = np.repeat(x, weights.astype(int))
     rank, ones = _ranks(np.repeat(by_x, weights.astype(int)), np.ones(customers)), np.ones(customers)
     independent = [
-        _correlation(rank, np.argsort(np.argsort(simulate(everybody, number))), ones) for number in range(size)
+        _correlation(rank, np.argsort(np.argsort(simulate(everybody, draw))), ones) for draw in spread(draws, size)
     ]
     tail = (1 - interval) / 2
     ends = [tail, 1 - tail]

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from clvmodels.draws import summarise
+from clvmodels.draws import spread, summarise
 from clvmodels.errors import DataError, DataWarning, counted, examples
 from clvmodels.inference import likelihood
 from clvmodels.inference.bayes import Settings
@@ -54,7 +54,7 @@ class AcceleratedFit(SurvivalFit):
         return columns if self.design is None else (*columns, *self.design.matrix(data.table).T)
 
     def customer_params(
-        self, columns: tuple[NDArray, ...], draws: slice = slice(None)
+        self, columns: tuple[NDArray, ...], draws: slice | NDArray[np.intp] = slice(None)
     ) -> Mapping[str, NDArray[np.float64]]:
         """The parameters of customers of these columns, (S, B); of the average one, (S, 1), where there are none."""
         params = super().customer_params(columns, draws)
@@ -67,9 +67,11 @@ class AcceleratedFit(SurvivalFit):
         share = np.cumsum(self.rows.weights) / self.rows.weights.sum()
         chosen = np.searchsorted(share, (np.arange(_SHOWN) + 0.5) / _SHOWN)
         columns = tuple(self.rows.columns[i][chosen] for i in (0, *range(3, len(self.rows.columns))))
+        drawn = self.posterior
+        some = spread(drawn.draw_count, min(_SHOWN, drawn.draw_count))
         here, around = (
             np.stack([self.model.survival(t, **params).mean(axis=1) for t in times], axis=-1)
-            for params in (self.customer_params(columns), self.posterior.customer_params(columns, slice(_SHOWN)))
+            for params in (self.customer_params(columns), drawn.customer_params(columns, some))
         )
         return pd.DataFrame(np.stack([here.mean(axis=0), *summarise(around, BAND)], axis=-1))
 

@@ -116,7 +116,7 @@ class SurvivalFit(ContractFit, Fit):
         return (data.table[self.clock].to_numpy(float),)
 
     def customer_params(
-        self, columns: tuple[NDArray, ...], draws: slice = slice(None)
+        self, columns: tuple[NDArray, ...], draws: slice | NDArray[np.intp] = slice(None)
     ) -> Mapping[str, NDArray[np.float64]]:
         """The parameters of customers of these columns, each (S, 1) or (S, B)."""
         return {name: values[draws] for name, values in self.parameter_draws.items()}
@@ -172,7 +172,7 @@ class SurvivalFit(ContractFit, Fit):
         def simulate(rng: np.random.Generator, draw: int) -> tuple[NDArray, NDArray]:
             end = self.lifetimes(rng, (entry, *covariates), slice(draw, draw + 1))[0]
             last = until(rng)
-            return np.minimum(end, last), (end <= last).astype(float)
+            return np.minimum(end, last), ((end <= last) & np.isfinite(end)).astype(float)
 
         return simulate
 
