@@ -54,7 +54,7 @@ def tree(fit: Fit) -> DataTree:
                 f"no log_likelihood: {drawn.draw_count:,} draws of {len(fit.rows.weights):,} distinct rows would be "
                 f"{8e-9 * cells:.1f} GB; fit.pointwise_log_likelihood() gives it"
             )
-        groups["observed_data"] = _observed(fit).merge(simulated.get("observed_data", xr.Dataset()))
+        groups["constant_data"] = _rows(fit)
     made = xr.DataTree.from_dict(groups)
     made.attrs.update(_described(fit), notes="; ".join(notes))
     return made
@@ -131,7 +131,7 @@ def parameters(fit: Fit) -> Dataset:
     return xr.Dataset(variables, coords)
 
 
-def _observed(fit: Fit) -> Dataset:
+def _rows(fit: Fit) -> Dataset:
     """The distinct rows that the likelihood saw, and how many customers share each."""
     import xarray as xr
 

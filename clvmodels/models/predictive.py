@@ -77,10 +77,9 @@ def replicas(fit: Fit, statistics: Statistics, of: Of, seed: int | None) -> tupl
     seed = fit.seed if seed is None else check_seed(seed)
     source = drawn(fit, of, seed)
     simulate, rng = source.simulator(), generator(seed, "predictive check", of, type(fit.model).__name__)
-    available = len(next(iter(source.parameter_draws.values())))
-    number = min(available, _MOST, max(_LEAST, _CUSTOMERS // fit.origin.customers))
+    number = min(source.draw_count, _MOST, max(_LEAST, _CUSTOMERS // fit.origin.customers))
     found, notes = [], list(statistics.notes)
-    for draw in np.linspace(0, available - 1, number).astype(int):
+    for draw in np.linspace(0, source.draw_count - 1, number).astype(int):
         with np.errstate(all="ignore"):  # what overflows under a wild draw is told as not known
             try:
                 data = simulate(rng, draw)
