@@ -38,7 +38,7 @@ def density_and_target(model, rows, coordinates, rng):
     optimum = Optimum(coordinates.to_u(TRUTH[type(model)])[0], root @ root.T, 0, 0.0, 1.0, ())
     names = [param.name for param in coordinates.params]
     gradient = bayes.gradient_of(type(model), names, rows.columns, rows.weights, model.kernel)
-    return bayes.Density(gradient, coordinates, optimum), model.target(rows, coordinates, prior=True)
+    return bayes.Whitened(gradient, coordinates, optimum), model.target(rows, coordinates, prior=True)
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["default", "own"])
@@ -71,7 +71,7 @@ def test_covariates_and_both_kinds_of_priors_are_in_the_density():
     names = [param.name for param in fit.coordinates.params]
     assert names == ["scale", "shape", "size"]
     gradient = bayes.gradient_of(clv.Weibull, names, fit.rows.columns, fit.rows.weights, model.kernel)
-    density = bayes.Density(gradient, fit.coordinates, fit.optimum)
+    density = bayes.Whitened(gradient, fit.coordinates, fit.optimum)
     target = model.target(fit.rows, fit.coordinates, prior=True)
     for z in rng.standard_normal((5, 3)):
         value, slopes = density(z)
@@ -260,7 +260,7 @@ def test_divergences_and_long_paths_are_told():
     some[0, 1:] = False
     told, problems = bayes.quality(made_chains(NORMAL, reached_max_treedepth=some), ["r", "alpha"])
     assert told["max_treedepth"] == 1
-    said = "1 draw of 4,000 took the longest path there is: the posterior is long and thin; give a longer tune=, informative"
+    said = "1 draw of 4,000 took the longest path there is: the posterior is long and thin; give a longer tune=, "
     assert [problem[: len(said)] for problem in problems] == [said]
 
 
@@ -341,7 +341,7 @@ def test_auto_is_nutpie_where_it_is_installed():
 def test_chains_that_cannot_start_are_refused():
     coordinates = Coordinates((Param("r", "shape"),), {}, {"r": stats.uniform(0.2, 1e-9)})
     optimum = Optimum(np.log([0.2]), np.eye(1), 0, 0.0, 1.0, ())
-    density = bayes.Density(lambda values: (0.0, np.zeros(1)), coordinates, optimum)
+    density = bayes.Whitened(lambda values: (0.0, np.zeros(1)), coordinates, optimum)
     with pytest.raises(clv.FitError, match=r"no chain can start: of 100 points .* given for r.* give wider priors"):
         bayes.sample(density, bayes.Settings(), np.random.default_rng(1))
 
