@@ -165,7 +165,8 @@ def _named(fits: Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(fits, Mapping):
         named = {str(name): fit for name, fit in fits.items()}
     else:
-        listed = list(fits) if isinstance(fits, Iterable) and not isinstance(fits, (str, bytes)) else [fits]
+        alone = isinstance(fits, str) or not isinstance(fits, Iterable)
+        listed: list[Any] = [fits] if alone else list(fits)
         named = {}
         short = [str(getattr(fit, "model", type(fit).__name__)) for fit in listed]
         for fit, name in zip(listed, short, strict=True):

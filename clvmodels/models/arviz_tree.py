@@ -30,8 +30,8 @@ LOADED = "a loaded fit has no customers, so there are no observed data and no lo
 _ROWS = "one value per distinct row; weight says how many customers share the row"
 
 
-def tree(fit: Fit) -> DataTree:
-    """What `Fit.inference_data` tells."""
+def tree(fit: Fit, simulated: dict[str, Dataset], missing: list[str]) -> DataTree:
+    """What `Fit.inference_data` tells, with what `simulated_groups` gives."""
     import xarray as xr
 
     drawn = fit.posterior
@@ -40,7 +40,6 @@ def tree(fit: Fit) -> DataTree:
         stats = {name: (("chain", "draw"), values) for name, values in drawn.sample_stats.items()}
         groups["sample_stats"] = xr.Dataset(stats, _chains(drawn))
     notes = [] if drawn is fit else [f"the {fit.method} fit has no draws; these are of its Laplace approximation"]
-    simulated, missing = fit.simulated_groups
     groups |= simulated
     notes += missing
     if fit.rows is None:

@@ -259,7 +259,7 @@ class Fit:
         return pointwise_log_likelihood(self, by)
 
     @functools.cached_property
-    def simulated_groups(self) -> tuple[dict[str, Dataset], list[str]]:
+    def _simulated_groups(self) -> tuple[dict[str, Dataset], list[str]]:
         """The groups of `inference_data` that are simulated, and what is missing: made once."""
         return simulated_groups(self)
 
@@ -279,20 +279,15 @@ class Fit:
         the customers: ``tree["log_likelihood"] = fit.pointwise_log_likelihood(by="customer").to_dataset()`` first, or
         `clvmodels.compare_loo`.
         """
-        return tree(self)
+        return tree(self, *self._simulated_groups)
 
     def training_columns(self) -> tuple[NDArray, ...]:
         """The columns that the likelihood saw, one row per customer, for a picture or a check."""
         if self.rows is None:
             raise DataError("this needs the customers that the model was fitted to; a loaded fit has none")
-        if not self.countable:
+        if not self.rows.countable:
             raise DataError("weights must be whole numbers for customers to be simulated")
         return tuple(np.repeat(column, self.rows.weights.astype(int)) for column in self.rows.columns)
-
-    @property
-    def countable(self) -> bool:
-        """Whether the rows stand for whole numbers of customers."""
-        return self.rows is not None and bool((self.rows.weights == np.round(self.rows.weights)).all())
 
     def with_draws(self, parameter_draws: Parameters) -> Self:
         """The same fit with other draws of its parameters, each (S, 1)."""

@@ -329,7 +329,7 @@ class NonContractualCLVFit:
         self, data: Summary | None = None, *, seed: int | None = None
     ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
         """What is not seen of each customer, drawn given the history: that of both models, as their fits give it."""
-        bought, spent = (fit.latent_draws(data, seed=seed) for fit in self._fits)
+        bought, spent = (fit.latent_draws(data, seed=seed) for fit in (self.transactions, self.spend))
         return ((part, {**one, **other}) for (part, one), (_, other) in zip(bought, spent, strict=True))
 
     def count_distribution(

@@ -215,7 +215,7 @@ class SurvivalFit(ContractFit, Fit):
         times = np.arange(math.ceil(end) + 1.0) if whole else np.linspace(0, end, 201)
         curve: Any = self if of == "posterior" else predictive.drawn(self, of, seed)
         simulated = None
-        if of == "posterior" and self.countable:
+        if of == "posterior" and self.rows.countable:
             statistics = checks.survival(self, times[(times > 0) & (times <= risk.last)])
             found, _ = predictive.replicas(self, statistics, of, seed)
             simulated = (statistics.labels.to_numpy(), *summarise(found, BAND))
