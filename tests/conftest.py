@@ -45,6 +45,13 @@ def cdnow_fit(cdnow):
     return clv.BGNBD().fit(cdnow, seed=1)
 
 
+class Density:
+    """A prior of the user's own making: its density, up to a constant, without quantiles or draws."""
+
+    def __init__(self, logpdf):
+        self.logpdf = logpdf
+
+
 def in_units(data, *, unit, money=1.0):
     """The same customers, of a shop or with contracts, with another unit of time and money."""
     factor = clv.time.unit_days(data.unit) / clv.time.unit_days(unit)

@@ -504,6 +504,58 @@ def test_latent_draws_are_those_of_customers_and_can_be_repeated(model, shop):
         assert (draws != other[name]).any()
 
 
+def methods_of_data(fit):
+    """The methods of a fit that take customers, with what else they need."""
+    needed = {"horizon": "1 year", "threshold": 1, "quantity": "p_alive", "t": 1.0}
+    for name, method in inspect.getmembers(fit, inspect.ismethod):
+        takes = inspect.signature(method).parameters
+        if "data" in takes and not name.startswith("_") and name not in ("forecast", "customer_columns"):
+            lacking = [key for key, each in takes.items() if each.default is each.empty and key != "data"]
+            yield name, functools.partial(method, **{key: needed[key] for key in lacking})
+
+
+WITH_MONEY = [(clv.ContractualCLV(SBG()), SBG), (clv.NonContractualCLV(BGNBD(), GammaGamma()), BGNBD)]
+
+
+def fitted(model, source):
+    """A fit of customers that the source could have made."""
+    data = sample(source)
+    if family(source) is SurvivalModel:
+        more = {"value": 10.0, "age": np.arange(len(data)) % 7.0}
+        data = clv.Durations(data.table.assign(**more), data.unit)
+    return quietly(model.fit, data, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("model", "source"),
+    [*((model(), model) for model in ALL), (clv.KaplanMeier(), SBG), (clv.Cox(["age"]), Exponential), *WITH_MONEY],
+    ids=str,
+)
+def test_data_in_another_unit_of_time_are_refused_by_every_method(model, source):
+    fit = fitted(model, source)
+    data, other = fit.data, in_units(fit.data, unit="day")
+    found = dict(methods_of_data(fit))
+    if isinstance(model, SpendModel):  # money does not depend on it
+        assert {*found} == {"predict", "latent_draws", "spend_against_frequency"}
+        np.testing.assert_array_equal(found["predict"](data=other), found["predict"](data=data))
+        return
+    if not hasattr(source, "simulate_latent"):
+        found.pop("latent_draws", None)
+    assert {"predict", "total", "exceedance", "draws", "outcome_draws"} <= {*found}
+    for method in found.values():
+        with pytest.raises(clv.DataError, match=f"^the fit is in {data.unit}s and the data are in days; use unit="):
+            method(data=other)  # at once, not when it is iterated
+
+
+@pytest.mark.parametrize(("model", "source"), [(BGNBD(), BGNBD), (GammaGamma(), GammaGamma), *WITH_MONEY], ids=str)
+def test_what_is_drawn_in_blocks_refuses_a_bad_seed_at_once(model, source):
+    fit = fitted(model, source)
+    found = dict(methods_of_data(fit))
+    for name in {"latent_draws", "outcome_draws", "simulate_future"} & {*found}:
+        with pytest.raises(ValueError, match="seed must be a whole number"):
+            found[name](seed=-1)
+
+
 @pytest.mark.parametrize("model", [BGNBD, MBGNBD, ParetoNBD, GammaGamma])
 @every_method
 def test_save_and_load_give_equal_predictions(model, method, shop, tmp_path):

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import quietly, simulated_shop
+from conftest import Density, quietly, simulated_shop
 from scipy import stats
 
 import clvmodels as clv
@@ -130,13 +130,6 @@ def test_equal_priors_are_equal_and_written_as_given():
 def test_what_is_no_distribution_is_refused(name, parameters, sentence):
     with pytest.raises(ValueError, match=f"^{sentence}"):
         Prior(name, **parameters)
-
-
-class Density:
-    """A prior of the user's own making."""
-
-    def __init__(self, logpdf):
-        self.logpdf = logpdf
 
 
 def rising(x):

@@ -1,5 +1,6 @@
 """The README says what is true: its example runs and prints what it shows, its tables are those of the schema."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -25,6 +26,13 @@ def test_the_examples_print_what_is_shown(text, tmp_path):
         printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout  # noqa: S603
         assert [line.rstrip() for line in printed.splitlines()] == [line.rstrip() for line in shown.splitlines()]
     assert (tmp_path / "clv.parquet").exists()
+
+
+def test_the_other_examples_are_python(text):
+    sketches = re.findall(r"```(?:py|python)\n(.*?)```", text, re.DOTALL)
+    assert len(sketches) > 7  # those that print, and others
+    for code in sketches:
+        ast.parse(code)
 
 
 @pytest.mark.parametrize(

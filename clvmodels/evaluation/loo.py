@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from clvmodels.errors import DataError, DataWarning, counted, examples
 from clvmodels.evaluation.comparison import SAME
 from clvmodels.inference import psis
 from clvmodels.models.arviz_tree import parameters
+from clvmodels.models.base import Specification
 from clvmodels.models.fit import Fit
 from clvmodels.models.rows import Rows
 from clvmodels.value.contractual import ContractualCLVFit
@@ -94,7 +95,7 @@ class _LeftOut:
         return np.asarray(sum(self.parts.values()))
 
 
-def compare_loo(fits: Sequence[Any] | Mapping[str, Any]) -> LooComparison:
+def compare_loo(fits: Iterable[Any] | Mapping[str, Any]) -> LooComparison:
     """Compare fits of the same data by Pareto-smoothed leave-one-out cross-validation.
 
     The density of a customer given all others is found from the draws given all, once per distinct row, of one customer
@@ -102,7 +103,7 @@ def compare_loo(fits: Sequence[Any] | Mapping[str, Any]) -> LooComparison:
 
     Parameters
     ----------
-    fits : list of fits, or mapping of name to fit
+    fits : fits, or mapping of name to fit
         Of models of transactions, of spend or of contracts, or of `NonContractualCLV` or `ContractualCLV`, whose
         customers are then compared by the sum of both parts. Models of time with different covariates are of the same
         data; one of renewals and one of time are not.
@@ -144,7 +145,8 @@ def compare_loo(fits: Sequence[Any] | Mapping[str, Any]) -> LooComparison:
     rows = {name: _row(one, found[best], weights) for name, one in found.items()}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
     table["unreliable"] = table["unreliable"].astype(int)
-    table["verdict"] = ["best" if name == best else _word(row) for name, row in table.iterrows()]
+    alone = "nothing to compare with" if len(found) == 1 else "best"
+    table["verdict"] = [alone if name == best else _word(row) for name, row in table.iterrows()]
     table = table.sort_values("elpd", ascending=False)
     notes = [told for name, one in found.items() if (told := _unreliable(name, one, weights, index))]
     for note in notes:
@@ -158,12 +160,14 @@ def compare_loo(fits: Sequence[Any] | Mapping[str, Any]) -> LooComparison:
     )
 
 
-def _named(fits: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
+def _named(fits: Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
     """The fits by the names of their models, with their arguments where names repeat, and numbers where these do."""
     if isinstance(fits, Mapping):
         named = {str(name): fit for name, fit in fits.items()}
     else:
-        named, listed = {}, list(fits) if isinstance(fits, Sequence) else [fits]
+        alone = isinstance(fits, str) or not isinstance(fits, Iterable)
+        listed: list[Any] = [fits] if alone else list(fits)
+        named = {}
         short = [str(getattr(fit, "model", type(fit).__name__)) for fit in listed]
         for fit, name in zip(listed, short, strict=True):
             full = repr(fit.model) if short.count(name) > 1 else name
@@ -181,6 +185,8 @@ def _seen(name: str, fit: Any) -> _Seen:
         return _Seen(fit.data, fit.data_hash, bought.weights, bought.columns | of_spend)
     if isinstance(fit, ContractualCLVFit):
         return _seen(name, fit.survival)
+    if isinstance(fit, Specification):
+        raise DataError(f"{name} is a model without data; fit it first: {type(fit).__name__}(...).fit(data)")
     if not isinstance(fit, Fit):
         kind = type(fit).__name__
         raise DataError(

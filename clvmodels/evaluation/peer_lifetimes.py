@@ -19,7 +19,7 @@ from clvmodels.draws import check_interval
 from clvmodels.errors import ConvergenceWarning, FitError, counted, examples, recorded
 from clvmodels.evaluation.comparators import checked_shop, finite_days, plain_table
 from clvmodels.models.base import Specification, summary_or_training
-from clvmodels.models.fit import Origin
+from clvmodels.models.fit import Origin, check_unit
 from clvmodels.time import Horizon, unit_days
 
 _ALONE = threading.Lock()  # what is put aside belongs to the process, and models may be fitted in threads
@@ -84,10 +84,7 @@ class LifetimesCLVFit:
         """
         check_interval(interval)
         data = summary_or_training(data, self.data)
-        if data.unit != self.origin.unit:
-            raise ValueError(
-                f"the model was fitted in {self.origin.unit}s; make the summary with unit={self.origin.unit!r}"
-            )
+        check_unit(self, data)
         days = finite_days(self.model, data, horizon)
         x, t_x, T = (data.table[name].to_numpy(float) for name in ("frequency", "recency", "T"))
         with _quietly():

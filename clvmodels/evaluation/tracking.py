@@ -91,8 +91,7 @@ def _total(fit: Any, calibration: Any, horizon: pd.Timedelta) -> float:
 
 def _thinned(fit: TransactionFit, size: int = _DRAWS) -> dict[str, NDArray]:
     """Evenly some of the draws of the parameters; the one of a point estimate."""
-    number = len(next(iter(fit.parameter_draws.values())))
-    chosen = np.unique(np.linspace(0, number - 1, min(number, size)).astype(int))
+    chosen = np.unique(np.linspace(0, fit.draw_count - 1, min(fit.draw_count, size)).astype(int))
     return {name: values[chosen] for name, values in fit.parameter_draws.items()}
 
 
@@ -126,7 +125,7 @@ def _drawn_before(fit: TransactionFit, T: NDArray, length: float, weeks: int, se
     """Simulated repeat transactions of each week before the cutoff, (S, weeks)."""
     rng, in_weeks = generator(seed, "tracking"), length / WEEK
     found = []
-    for draw in range(len(next(iter(fit.parameter_draws.values())))):
+    for draw in range(fit.draw_count):
         x, t_x = fit.model.simulate(rng, T, **fit.draw(draw))
         found.append(simulated_by_week(rng, x, t_x * in_weeks, T * in_weeks, weeks))
     return np.stack(found)

@@ -30,8 +30,8 @@ LOADED = "a loaded fit has no customers, so there are no observed data and no lo
 _ROWS = "one value per distinct row; weight says how many customers share the row"
 
 
-def tree(fit: Fit) -> DataTree:
-    """What `Fit.inference_data` tells."""
+def tree(fit: Fit, simulated: dict[str, Dataset], missing: list[str]) -> DataTree:
+    """What `Fit.inference_data` tells, with what `simulated_groups` gives."""
     import xarray as xr
 
     drawn = fit.posterior
@@ -40,7 +40,6 @@ def tree(fit: Fit) -> DataTree:
         stats = {name: (("chain", "draw"), values) for name, values in drawn.sample_stats.items()}
         groups["sample_stats"] = xr.Dataset(stats, _chains(drawn))
     notes = [] if drawn is fit else [f"the {fit.method} fit has no draws; these are of its Laplace approximation"]
-    simulated, missing = fit.simulated_groups
     groups |= simulated
     notes += missing
     if fit.rows is None:
@@ -54,7 +53,7 @@ def tree(fit: Fit) -> DataTree:
                 f"no log_likelihood: {drawn.draw_count:,} draws of {len(fit.rows.weights):,} distinct rows would be "
                 f"{8e-9 * cells:.1f} GB; fit.pointwise_log_likelihood() gives it"
             )
-        groups["observed_data"] = _observed(fit).merge(simulated.get("observed_data", xr.Dataset()))
+        groups["constant_data"] = _rows(fit)
     made = xr.DataTree.from_dict(groups)
     made.attrs.update(_described(fit), notes="; ".join(notes))
     return made
@@ -132,7 +131,7 @@ def parameters(fit: Fit) -> Dataset:
     return xr.Dataset(variables, coords)
 
 
-def _observed(fit: Fit) -> Dataset:
+def _rows(fit: Fit) -> Dataset:
     """The distinct rows that the likelihood saw, and how many customers share each."""
     import xarray as xr
 

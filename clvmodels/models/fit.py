@@ -78,6 +78,13 @@ class Origin:
         )
 
 
+def check_unit(fit: Any, data: Customers) -> None:
+    """Refuse data whose times are in another unit than the parameters of the fit."""
+    unit = fit.origin.unit
+    if data.unit != unit:
+        raise DataError(f"the fit is in {unit}s and the data are in {data.unit}s; use unit={unit!r}")
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """What the data made of a model. Frozen; the same call gives the same answer, because the seed is kept.
@@ -252,7 +259,7 @@ class Fit:
         return pointwise_log_likelihood(self, by)
 
     @functools.cached_property
-    def simulated_groups(self) -> tuple[dict[str, Dataset], list[str]]:
+    def _simulated_groups(self) -> tuple[dict[str, Dataset], list[str]]:
         """The groups of `inference_data` that are simulated, and what is missing: made once."""
         return simulated_groups(self)
 
@@ -261,30 +268,26 @@ class Fit:
         """Draws, data and log-likelihood as an xarray DataTree in ArviZ's groups, made anew each time.
 
         `posterior` and `prior` (chain, draw; of an ml or map fit the draws of its Laplace approximation), of mcmc
-        `sample_stats`; `observed_data` and `log_likelihood` by distinct row, with its `weight`; `posterior_predictive`
-        and `prior_predictive`, the `statistics` of `predictive_check` of 100 simulated data sets (10 where customers
-        are very many), which stand in `observed_data` too. `attrs` has model, method, unit, data hash, seed and
-        version, and `notes` what is missing and why: of a loaded fit all that needs its customers.
+                `sample_stats`; `constant_data`, the distinct rows that were fitted, and `log_likelihood`, by row with its
+        `weight`; `posterior_predictive` and `prior_predictive`, the `statistics` of `predictive_check` of 100 simulated
+        data sets (10 where customers are very many), and `observed_data`, those of the true data: what a predictive check of ArviZ holds against each
+        other. `attrs` has model, method, unit, data hash, seed and version, and `notes` what is missing
+        and why: of a loaded fit all that needs its customers.
 
         ArviZ 1 takes it as it is, ``az.summary(fit.inference_data)``; ArviZ 0.23, which came before the DataTree,
         takes ``az.from_datatree(fit.inference_data)``. A function that counts every row once, as `az.loo` does, needs
         the customers: ``tree["log_likelihood"] = fit.pointwise_log_likelihood(by="customer").to_dataset()`` first, or
         `clvmodels.compare_loo`.
         """
-        return tree(self)
+        return tree(self, *self._simulated_groups)
 
     def training_columns(self) -> tuple[NDArray, ...]:
         """The columns that the likelihood saw, one row per customer, for a picture or a check."""
         if self.rows is None:
             raise DataError("this needs the customers that the model was fitted to; a loaded fit has none")
-        if not self.countable:
+        if not self.rows.countable:
             raise DataError("weights must be whole numbers for customers to be simulated")
         return tuple(np.repeat(column, self.rows.weights.astype(int)) for column in self.rows.columns)
-
-    @property
-    def countable(self) -> bool:
-        """Whether the rows stand for whole numbers of customers."""
-        return self.rows is not None and bool((self.rows.weights == np.round(self.rows.weights)).all())
 
     def with_draws(self, parameter_draws: Parameters) -> Self:
         """The same fit with other draws of its parameters, each (S, 1)."""
@@ -358,6 +361,11 @@ def latent_blocks(
 ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
     """What `model.simulate_latent` draws of customers given their columns (N,): slices, and (S, B) by name."""
     source, seed = fit.posterior, fit.seed if seed is None else check_seed(seed)
-    for number, part in enumerate(blocks(np.full(len(columns[0]), source.draw_count))):
+
+    def drawn(number: int, part: slice) -> tuple[slice, dict[str, NDArray]]:
         rng = generator(seed, "latent", type(fit.model).__name__, number)
-        yield part, source.model.simulate_latent(rng, *(column[part] for column in columns), **source.parameter_draws)
+        some = (column[part] for column in columns)
+        return part, source.model.simulate_latent(rng, *some, **source.parameter_draws)
+
+    parts = blocks(np.full(len(columns[0]), source.draw_count))
+    return (drawn(number, part) for number, part in enumerate(parts))

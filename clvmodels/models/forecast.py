@@ -25,7 +25,7 @@ from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks, check_interval, check_seed, generator, summarise
 from clvmodels.errors import AssumptionWarning, DataError, counted
 from clvmodels.models.base import DRAWN
-from clvmodels.models.fit import Origin
+from clvmodels.models.fit import Origin, check_unit
 from clvmodels.models.rows import Rows
 from clvmodels.time import Horizon, horizon_days, horizon_length, unit_days
 
@@ -382,9 +382,7 @@ def question(
     check_interval(interval)
     if interval_of not in ("outcome", "mean"):
         raise ValueError(f"interval_of must be 'outcome' or 'mean'; got {interval_of!r}")
-    unit = fit.origin.unit
-    if data.unit != unit:
-        raise DataError(f"the fit is in {unit}s and the data are in {data.unit}s; use unit={unit!r}")
+    check_unit(fit, data)
     if isinstance(data, Summary):  # purchases may go on for ever; contracts end
         check_infinite(horizon, worth.get("discount_rate"), interval, interval_of)
     days: float = math.inf

@@ -82,10 +82,9 @@ def replicas(fit: Fit, statistics: Statistics, of: Of, seed: int | None) -> tupl
     seed = fit.seed if seed is None else check_seed(seed)
     source = drawn(fit, of, seed)
     simulate, rng = source.simulator(), generator(seed, "predictive check", of, type(fit.model).__name__)
-    available = len(next(iter(source.parameter_draws.values())))
-    number = min(available, data_sets(fit, _LEAST, _MOST))
+    number = min(source.draw_count, data_sets(fit, _LEAST, _MOST))
     found, notes = [], list(statistics.notes)
-    for draw in spread(available, number):
+    for draw in spread(source.draw_count, number):
         with np.errstate(all="ignore"):  # what overflows under a wild draw is told as not known
             try:
                 data = simulate(rng, draw)

@@ -47,6 +47,11 @@ class Rows:
         sums = np.bincount(number, None if weights is None else weights[order]).astype(float)
         return cls(tuple(column[order[is_new]] for column in columns), sums, inverse)
 
+    @property
+    def countable(self) -> bool:
+        """Whether the rows stand for whole numbers of customers."""
+        return bool((self.weights == np.round(self.weights)).all())
+
     def hash(self, unit: str) -> str:
         """Hash of the distinct rows, their weights and the unit of time."""
         digest = hashlib.sha256(unit.encode())

@@ -27,6 +27,7 @@ from clvmodels.models.forecast import Forecast, IntervalOf
 from clvmodels.models.survival.base import SurvivalFit
 from clvmodels.models.survival.contracts import ContractFit, new_contract
 from clvmodels.models.survival.forecast import Payments
+from clvmodels.models.survival.mixture import MixtureFit
 from clvmodels.schema import refuse
 from clvmodels.time import Horizon, rate_per_unit
 from clvmodels.value.margin import Margin, checked_margin, margin_attribute, margins
@@ -116,6 +117,11 @@ class ContractualCLVFit:
     def diagnostics(self) -> dict[str, Any]:
         """Those of the survival model."""
         return dict(self.survival.diagnostics)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the fit of the survival model, in sentences: nothing, if all went well."""
+        return tuple(getattr(self.survival, "problems", ()))  # a curve of steps is counted, not searched for
 
     def predict(
         self,
@@ -264,6 +270,18 @@ class ContractualCLVFit:
         """
         data, worth = self._customers(data), self._worth(None, None)
         return forecast.outcome_draws(self, data, horizon, seed, **worth)
+
+    def latent_draws(
+        self, data: Durations | None = None, *, seed: int | None = None
+    ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
+        """What is not seen of each active customer, of `SBG` and `BdW`: `MixtureFit.latent_draws`."""
+        if not isinstance(self.survival, MixtureFit):
+            raise ValueError(
+                f"{type(self.survival.model).__name__} knows nothing of a customer that could be drawn; SBG and BdW "
+                "give each a churn probability of his own"
+            )
+        found: Iterator[tuple[slice, dict[str, NDArray]]] = self.survival.latent_draws(data, seed=seed)
+        return found
 
     def new_customer(
         self,

@@ -97,10 +97,18 @@ class NonContractualCLVFit:
 
     @property
     def inference_data(self) -> DataTree:
-        """`Fit.inference_data` of both models, in the branches `transactions` and `spend`."""
+        """`Fit.inference_data` of both models, in the branches `transactions` and `spend`.
+
+        ArviZ takes one branch at a time: ``az.summary(tree["transactions"])``, with 0.23 ``az.from_datatree`` of it.
+        """
         from xarray import DataTree
 
-        return DataTree(children={"transactions": self.transactions.inference_data, "spend": self.spend.inference_data})
+        tree = DataTree(children={name: getattr(self, name).inference_data for name in ("transactions", "spend")})
+        shared = tree["transactions"].attrs
+        notes = [f"{name}: {branch.attrs['notes']}" for name, branch in tree.children.items() if branch.attrs["notes"]]
+        tree.attrs.update(shared, model=repr(self.model), data_hash=self.data_hash, notes="; ".join(notes))
+        del tree.attrs["distinct_rows"]  # each branch has its own
+        return tree
 
     @property
     def aic(self) -> float:
@@ -116,6 +124,11 @@ class NonContractualCLVFit:
     def diagnostics(self) -> dict[str, Any]:
         """Diagnostics of each model, by its name."""
         return {type(fit.model).__name__: fit.diagnostics for fit in self._fits}
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with either fit, in sentences: nothing, if all went well."""
+        return tuple(f"{type(fit.model).__name__}: {problem}" for fit in self._fits for problem in fit.problems)
 
     def predict(
         self,
@@ -319,8 +332,19 @@ class NonContractualCLVFit:
     ) -> Iterator[tuple[slice, dict[str, NDArray]]]:
         """What is not seen of each customer, drawn given the history: that of both models, as their fits give it."""
         bought, spent = (fit.latent_draws(data, seed=seed) for fit in (self.transactions, self.spend))
-        for (part, transactions), (_, spend) in zip(bought, spent, strict=True):
-            yield part, {**transactions, **spend}
+        return ((part, {**one, **other}) for (part, one), (_, other) in zip(bought, spent, strict=True))
+
+    def count_distribution(
+        self, data: Summary | None = None, *, horizon: Horizon, most: int | None = None
+    ) -> pd.DataFrame:
+        """P(0), P(1), ... transactions within the horizon: `TransactionFit.count_distribution`."""
+        return self.transactions.count_distribution(data, horizon=horizon, most=most)
+
+    def p_alive_at(
+        self, data: Summary | None = None, *, horizon: Horizon, interval: float | None = None
+    ) -> pd.DataFrame:
+        """P(still a customer at the end of the horizon): `TransactionFit.p_alive_at`."""
+        return self.transactions.p_alive_at(data, horizon=horizon, interval=interval)
 
     def spend_against_frequency(self, *, interval: float = 0.9, seed: int | None = None) -> SpendAgainstFrequency:
         """Evidence for or against the independence of spend and transactions, as `SpendFit` gives it."""

@@ -116,6 +116,7 @@ def test_it_is_that_of_arviz_on_all_customers(model, cdnow):
     np.testing.assert_allclose(found.pareto_k.iloc[:, 0], theirs.pareto_k, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_chains_are_worth_as_much_as_arviz_says():
     shop = simulated_shop(4, customers=100)
     with warnings.catch_warnings():
@@ -231,13 +232,24 @@ def test_other_data_are_refused(cdnow, cdnow_fit):
 def test_what_has_no_likelihood_of_parameters_is_refused(cdnow, cdnow_fit, tmp_path):
     with pytest.raises(clv.DataError, match="SimpleCLV is a SimpleCLVFit, which has no likelihood of parameters"):
         clv.compare_loo([clv.SimpleCLV().fit(cdnow)])
-    with pytest.raises(clv.DataError, match="BGNBD is a BGNBD, which has no likelihood"):
-        clv.compare_loo([clv.BGNBD()])
     with pytest.raises(ValueError, match="needs a fit at least"):
         clv.compare_loo([])
     clv.save(cdnow_fit, tmp_path / "fit.clv")
     with pytest.raises(clv.DataError, match="a loaded fit has no customers"):
         clv.compare_loo([clv.load(tmp_path / "fit.clv")])
+
+
+def test_a_model_without_data_is_told_to_be_fitted():
+    with pytest.raises(clv.DataError, match=r"^BGNBD is a model without data; fit it first: BGNBD\(...\).fit\(data\)"):
+        clv.compare_loo([clv.BGNBD()])
+    with pytest.raises(clv.DataError, match=r"^str is a str, which has no likelihood"):
+        clv.compare_loo("BGNBD")
+
+
+def test_one_fit_alone_is_not_the_best_and_any_iterable_will_do(cdnow_fit):
+    found = clv.compare_loo(fit for fit in [cdnow_fit])
+    assert found.table["verdict"].to_dict() == {"BGNBD": "nothing to compare with"}
+    assert "best" not in repr(found)
 
 
 def test_names_are_given_or_made(cdnow_fit):

@@ -44,7 +44,7 @@ def test_the_unit_is_that_of_the_summary(fit, cdnow):
     assert ratio == pytest.approx(7, rel=1e-4)
     tables = [each.predict(horizon="39 weeks")["expected_transactions"] for each in (days, fit)]
     np.testing.assert_allclose(*tables, rtol=1e-4)
-    with pytest.raises(ValueError, match="the model was fitted in weeks; make the summary with unit='week'"):
+    with pytest.raises(ValueError, match="the fit is in weeks and the data are in days; use unit='week'"):
         fit.predict(days.data, horizon="39 weeks")
 
 

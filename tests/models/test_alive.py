@@ -1,8 +1,10 @@
 """What nobody sees of customers, against simulated ones of whom it is known: death, rates and probabilities."""
 
+import dataclasses
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import integrate, stats
 
@@ -134,6 +136,37 @@ def test_p_alive_at_the_end_of_a_horizon_is_that_of_the_formula(cdnow, cdnow_fit
     assert frame.attrs["interval_of"] == "mean"
     assert frame.index.equals(cdnow.table.index)
     assert [*cdnow_fit.p_alive_at(horizon=39).columns] == ["p_alive"]
+
+
+def test_tables_tell_what_they_are_made_of(cdnow, cdnow_fit):
+    longer = "the horizon of 728 days is longer than the data, 272 days: only the model reaches so far"
+    laplace = "intervals: draws of the parameters from the Laplace approximation"
+    assert cdnow_fit.p_alive_at(horizon="104 weeks", interval=0.8).attrs["notes"] == [longer, laplace]
+    assert cdnow_fit.count_distribution(horizon="104 weeks", most=1).attrs["notes"] == [longer]
+    assert cdnow_fit.p_alive_at(horizon="1 week").attrs["notes"] == []
+
+
+def test_a_composition_has_what_its_parts_have(cdnow):
+    fit = clv.NonContractualCLV(clv.BGNBD(), clv.GammaGamma()).fit(cdnow, seed=4)
+    for name in ("p_alive_at", "count_distribution"):
+        found, expected = (getattr(each, name)(horizon="1 week") for each in (fit, fit.transactions))
+        pd.testing.assert_frame_equal(found, expected)
+    assert fit.problems == ()
+    weak = dataclasses.replace(fit.spend, sampling_problems=("the chains disagree",))
+    assert dataclasses.replace(fit, spend=weak).problems == ("GammaGamma: the chains disagree",)
+
+
+def test_contracts_with_prices_have_the_latent_draws_of_their_survival():
+    durations = clv.Durations(clv.Durations.from_survivors([100, 80, 70, 65]).table.assign(value=10.0), "year")
+    fit = clv.ContractualCLV(clv.SBG()).fit(durations, seed=1)
+    (_, found), (_, expected) = next(fit.latent_draws()), next(fit.survival.latent_draws())
+    np.testing.assert_array_equal(found["churn_probability"], expected["churn_probability"])
+    assert fit.problems == fit.survival.problems
+    for survival in (clv.ShiftedGeometric(), clv.KaplanMeier()):
+        fit = clv.ContractualCLV(survival).fit(durations, seed=1)
+        with pytest.raises(ValueError, match=f"^{type(survival).__name__} knows nothing of a customer that could be"):
+            fit.latent_draws()
+        assert fit.problems == ()
 
 
 def test_latent_draws_come_with_those_of_spend(cdnow):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from conftest import quietly, simulated_contracts, simulated_shop
+from conftest import Density, quietly, simulated_contracts, simulated_shop
 
 import clvmodels as clv
 from clvmodels.models import arviz_tree, predictive
@@ -16,7 +16,8 @@ with warnings.catch_warnings():
     import arviz as az
 
 
-GROUPS = {"posterior", "prior", "observed_data", "log_likelihood", "posterior_predictive", "prior_predictive"}
+GROUPS = {"posterior", "prior", "constant_data", "log_likelihood"}
+GROUPS |= {"observed_data", "posterior_predictive", "prior_predictive"}
 
 
 def taken(tree):
@@ -54,11 +55,13 @@ def test_the_tree_holds_the_draws_and_the_rows(fit):
     for name, draws in fit.parameter_draws.items():
         assert tree["posterior"][name].dims == ("chain", "draw")
         np.testing.assert_array_equal(tree["posterior"][name].to_numpy().ravel(), draws[:, 0])
-    observed = tree["observed_data"]
+    rows = tree["constant_data"]
     for name, column in zip(("frequency", "recency", "T"), fit.rows.columns, strict=True):
-        np.testing.assert_array_equal(observed[name], column)
-    assert observed["weight"].sum() == 150
-    assert "row" in observed["weight"].dims
+        np.testing.assert_array_equal(rows[name], column)
+    assert rows["weight"].sum() == 150
+    assert "row" in rows["weight"].dims
+    # What ArviZ holds against each other is in both.
+    assert {*tree["observed_data"].data_vars} == {*tree["posterior_predictive"].data_vars} == {"statistics"}
 
 
 def test_the_tree_says_what_it_is_of(fit):
@@ -132,12 +135,12 @@ def test_coefficients_are_one_variable_by_covariate():
     drawn = tree["posterior"]["coefficient"].sel(covariate="price")
     np.testing.assert_array_equal(drawn.to_numpy().ravel(), fit.parameter_draws["price"][:, 0])
     own = {name: tree["posterior"][name].to_numpy()[0, 5] for name in ("scale", "shape")}
-    covariates, coefficients = tree["observed_data"]["covariates"], tree["posterior"]["coefficient"][0, 5]
+    covariates, coefficients = tree["constant_data"]["covariates"], tree["posterior"]["coefficient"][0, 5]
     moved = own["scale"] * np.exp(covariates.dot(coefficients, "covariate").to_numpy())
-    columns = (tree["observed_data"][name].to_numpy() for name in ("duration", "event", "entry"))
+    columns = (tree["constant_data"][name].to_numpy() for name in ("duration", "event", "entry"))
     direct = clv.Weibull.log_likelihood(*columns, scale=moved, shape=own["shape"])
     np.testing.assert_allclose(tree["log_likelihood"]["log_likelihood"][0, 5], direct, rtol=1e-9)
-    assert "less their means" in tree["observed_data"].attrs["note"]
+    assert "less their means" in tree["constant_data"].attrs["note"]
 
 
 def test_data_are_simulated_by_the_priors_and_after_the_fit(fit):
@@ -167,11 +170,7 @@ def test_of_very_many_customers_fewer_data_sets_are_simulated(shop, monkeypatch)
 
 
 def test_priors_that_only_tell_their_density_are_told(shop):
-    class Flat:
-        def logpdf(self, value):
-            return -np.asarray(value)
-
-    fit = quietly(clv.BGNBD(priors={"r": Flat()}).fit, shop, "laplace", seed=1)
+    fit = quietly(clv.BGNBD(priors={"r": Density(np.negative)}).fit, shop, "laplace", seed=1)
     tree = fit.inference_data
     assert set(tree) == GROUPS - {"prior", "prior_predictive"}
     assert "no prior: " in tree.attrs["notes"]
@@ -194,8 +193,12 @@ def test_arviz_takes_it(fit):
 def test_arviz_draws_it(fit):
     import matplotlib.pyplot as plt
 
-    for name in ("plot_trace", "plot_forest", "plot_pair"):
+    check = "plot_ppc" if hasattr(az, "plot_ppc") else "plot_ppc_dist"
+    for name in ("plot_trace", "plot_forest", "plot_pair", check):
+        assert not plt.get_fignums()
         by_arviz(name, taken(fit.inference_data))
+        drawn = [axes for number in plt.get_fignums() for axes in plt.figure(number).axes]
+        assert any(axes.has_data() for axes in drawn), name
         plt.close("all")
 
 
@@ -204,6 +207,7 @@ def sampled(shop):
     return by_quiet(clv.GammaGamma().fit, shop, "mcmc", seed=1, draws=300, chains=3, progress=False)
 
 
+@pytest.mark.slow
 def test_chains_are_told_apart_and_what_the_sampler_said(sampled):
     tree = sampled.inference_data
     assert set(tree) == GROUPS | {"sample_stats"}
@@ -219,12 +223,14 @@ def test_chains_are_told_apart_and_what_the_sampler_said(sampled):
     assert tree["posterior"].attrs["r_hat"] == sampled.sampling["r_hat"]
 
 
+@pytest.mark.slow
 def test_arviz_judges_the_chains(sampled, tmp_path):
     table = by_arviz("summary", taken(sampled.inference_data))
     assert (table["r_hat"].astype(float) < 1.1).all()
     sampled.inference_data.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
 
 
+@pytest.mark.slow
 def test_chains_are_kept_by_a_saved_fit(sampled, tmp_path):
     clv.save(sampled, tmp_path / "fit.clv")
     tree = clv.load(tmp_path / "fit.clv").inference_data
@@ -276,6 +282,10 @@ def test_a_composition_has_a_branch_for_each_part(shop, tmp_path):
     fit = quietly(clv.NonContractualCLV(clv.BGNBD(), clv.GammaGamma()).fit, shop, "laplace", seed=1)
     tree = fit.inference_data
     xr.testing.assert_identical(tree["transactions/posterior"], fit.transactions.inference_data["posterior"])
+    told = {"model": repr(fit.model), "method": "laplace", "unit": "week", "data_hash": fit.data_hash, "notes": ""}
+    assert told.items() <= tree.attrs.items()
+    ml = quietly(fit.model.fit, shop, seed=1)
+    assert ml.inference_data.attrs["notes"].count("Laplace approximation") == 2
     assert list(by_arviz("summary", taken(tree["spend"])).index) == ["p", "q", "v"]
     tree.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
 
@@ -289,7 +299,7 @@ def test_contracts_with_prices_have_those_of_their_survival():
 def test_curves_without_parameters_say_so():
     durations = clv.Durations(pd.DataFrame({"duration": [1.0, 2.0, 3.0], "event": [1, 0, 1]}), "month")
     fit = clv.KaplanMeier().fit(durations)
-    for name in ("inference_data", "pointwise_log_likelihood"):
+    for name in ("inference_data", "pointwise_log_likelihood", "predictive_check", "latent_draws"):
         with pytest.raises(AttributeError, match=f"KaplanMeier has no {name}"):
             getattr(fit, name)
 

@@ -34,7 +34,10 @@ class SpendFit(Fit):
     model: SpendModel
 
     def predict(self, data: Summary | None = None) -> pd.DataFrame:
-        """Expected value of a future transaction of each customer, `expected_spend`, whenever it comes."""
+        """Expected value of a future transaction of each customer, `expected_spend`, whenever it comes.
+
+        Whatever the unit of time of the data: money does not depend on it.
+        """
         data = summary_or_training(data, self.data)
         rows = Rows.distinct(*self.model.arrays(data))
         size = self.draw_count

@@ -17,7 +17,7 @@ from clvmodels.draws import Of, check_interval, summarise
 from clvmodels.errors import AssumptionWarning, DataError, DataWarning, counted, examples
 from clvmodels.models import predictive
 from clvmodels.models.base import Model, check_kind
-from clvmodels.models.fit import Fit
+from clvmodels.models.fit import Fit, check_unit
 from clvmodels.models.predictive import Statistics
 from clvmodels.models.rows import Rows
 from clvmodels.models.survival import checks
@@ -113,6 +113,7 @@ class SurvivalFit(ContractFit, Fit):
     def customer_columns(self, data: Durations) -> tuple[NDArray[np.float64], ...]:
         """What the model knows of each customer, each (N,): first the tenure on its clock."""
         data = survival_data(data, type(self.model).__name__, self.clock)
+        check_unit(self, data)
         return (data.table[self.clock].to_numpy(float),)
 
     def customer_params(
@@ -214,7 +215,7 @@ class SurvivalFit(ContractFit, Fit):
         times = np.arange(math.ceil(end) + 1.0) if whole else np.linspace(0, end, 201)
         curve: Any = self if of == "posterior" else predictive.drawn(self, of, seed)
         simulated = None
-        if of == "posterior" and self.countable:
+        if of == "posterior" and self.rows.countable:
             statistics = checks.survival(self, times[(times > 0) & (times <= risk.last)])
             found, _ = predictive.replicas(self, statistics, of, seed)
             simulated = (statistics.labels.to_numpy(), *summarise(found, BAND))

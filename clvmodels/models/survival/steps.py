@@ -20,7 +20,7 @@ from clvmodels.draws import blocks, check_interval, check_seed, new_seed, summar
 from clvmodels.errors import examples
 from clvmodels.inference.bayes import Sampling, Settings
 from clvmodels.models.base import Method
-from clvmodels.models.fit import Origin
+from clvmodels.models.fit import Origin, check_unit
 from clvmodels.models.survival.base import survival_data
 from clvmodels.models.survival.contracts import ContractFit
 from clvmodels.product_limit import LOG_ZERO
@@ -41,6 +41,8 @@ _LACKING = {
     "diagnostics": ": nothing is searched for",
     "inference_data": ", which would hold draws of parameters",
     "pointwise_log_likelihood": ", which would be that of parameters",
+    "predictive_check": ": the curve is taken from the data, and to hold it against them would tell nothing",
+    "latent_draws": ": it says nothing of how customers of one history differ",
 }
 
 
@@ -178,6 +180,7 @@ class StepFit(ContractFit):
     def customer_columns(self, data: Durations) -> tuple[NDArray, ...]:
         """What is known of each customer, each (N,): first the tenure."""
         data = survival_data(data, type(self.model).__name__, self.clock)
+        check_unit(self, data)
         return (data.table[self.clock].to_numpy(float),)
 
     def log_survival_at(self, t: ArrayLike, columns: tuple[NDArray, ...], draws: slice = slice(None)) -> Array:

@@ -17,7 +17,7 @@ from clvmodels.errors import DataError, counted
 from clvmodels.models import forecast, predictive
 from clvmodels.models.base import Model, check_kind, summary_or_training
 from clvmodels.models.exceedance import Threshold, exceedance
-from clvmodels.models.fit import Fit, latent_blocks
+from clvmodels.models.fit import Fit, check_unit, latent_blocks
 from clvmodels.models.forecast import IntervalOf, way_out
 from clvmodels.models.predictive import Statistics
 from clvmodels.models.rows import Rows
@@ -183,6 +183,7 @@ class TransactionFit(Fit):
         if horizon is None:
             raise ValueError("nobody is a customer for ever; give a finite horizon (horizon='1 year')")
         t, attrs = forecast.question(self, data, horizon, interval, "mean", None, {})
+        attrs["notes"] = forecast.told(self, self.forecast(data, t), "intervals" if interval else None)
         rows = Rows.distinct(*self.model.arrays(data))
 
         def draws(fit: TransactionFit) -> Iterator[tuple[slice, NDArray]]:
@@ -212,7 +213,9 @@ class TransactionFit(Fit):
             per unit of time (of the dead, while they lived), and of BG/NBD and MBG/NBD `dropout_probability`, after
             each transaction, of Pareto/NBD `dropout_rate`, per unit of time.
         """
-        return latent_blocks(self, self.model.arrays(summary_or_training(data, self.data)), seed)
+        data = summary_or_training(data, self.data)
+        check_unit(self, data)
+        return latent_blocks(self, self.model.arrays(data), seed)
 
     def new_customer(
         self,
@@ -313,7 +316,7 @@ class TransactionFit(Fit):
         horizon, `dert` alone. Where the first transaction is included it comes at time 0, beside those that follow.
         """
         model, params = self.model, self.parameter_draws
-        size = len(next(iter(params.values())))
+        size = self.draw_count
         endless, first = math.isinf(t), int(include_first_transaction)
         if endless and not rate:
             self._check_finite_mean(rate)

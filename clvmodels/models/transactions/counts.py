@@ -13,7 +13,7 @@ from scipy import special
 from clvmodels.data.summary import Summary
 from clvmodels.draws import blocks
 from clvmodels.errors import DataError
-from clvmodels.models.forecast import question
+from clvmodels.models.forecast import question, told
 from clvmodels.models.rows import Rows
 from clvmodels.ops import log_gamma_ratio
 from clvmodels.time import Horizon
@@ -64,6 +64,7 @@ def count_distribution(fit: TransactionFit, data: Summary, horizon: Horizon, mos
     if most is not None and (isinstance(most, bool) or not isinstance(most, (int, np.integer)) or most < 0):
         raise ValueError(f"most must be a whole number, 0 or more; got {most!r}")
     t, attrs = question(fit, data, horizon, None, "outcome", None, {})
+    attrs["notes"] = told(fit, fit.forecast(data, t), None)
     x, t_x, T = fit.model.arrays(data)
     rows = Rows.distinct(x, T, t_x)  # those of equal (x, T) are neighbours
     found: list[NDArray] = []

@@ -106,11 +106,10 @@ def simulated(
         raise ValueError("transactions over an infinite horizon have no end to be simulated to; give a finite horizon")
     t, attrs = question(fit, data, horizon, None, "outcome", seed, worth)
     source = fit.posterior.forecast(data, t, **worth)
-    for part, draws, events in source.event_blocks(source.columns, attrs["seed"], "events"):
+
+    def frame(part: slice, draws: slice, events: Events) -> pd.DataFrame:
         draw, customer = np.divmod(events.cell, events.counts.shape[1])
-        frame = pd.DataFrame(
-            {"customer": data.table.index[part][customer], "draw": draws.start + draw, "time": events.times}
-        )
-        if events.values is not None:
-            frame["value"] = events.values
-        yield frame
+        columns = {"customer": data.table.index[part][customer], "draw": draws.start + draw, "time": events.times}
+        return pd.DataFrame(columns if events.values is None else columns | {"value": events.values})
+
+    return (frame(*block) for block in source.event_blocks(source.columns, attrs["seed"], "events"))
