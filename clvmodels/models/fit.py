@@ -268,11 +268,11 @@ class Fit:
         """Draws, data and log-likelihood as an xarray DataTree in ArviZ's groups, made anew each time.
 
         `posterior` and `prior` (chain, draw; of an ml or map fit the draws of its Laplace approximation), of mcmc
-                `sample_stats`; `constant_data`, the distinct rows that were fitted, and `log_likelihood`, by row with its
+        `sample_stats`; `constant_data`, the distinct rows that were fitted, and `log_likelihood`, by row with its
         `weight`; `posterior_predictive` and `prior_predictive`, the `statistics` of `predictive_check` of 100 simulated
-        data sets (10 where customers are very many), and `observed_data`, those of the true data: what a predictive check of ArviZ holds against each
-        other. `attrs` has model, method, unit, data hash, seed and version, and `notes` what is missing
-        and why: of a loaded fit all that needs its customers.
+        data sets (10 where customers are very many), and `observed_data`, those of the true data: what a predictive
+        check of ArviZ holds against each other. `attrs` has model, method, unit, data hash, seed and version, and
+        `notes` what is missing and why: of a loaded fit all that needs its customers.
 
         ArviZ 1 takes it as it is, ``az.summary(fit.inference_data)``; ArviZ 0.23, which came before the DataTree,
         takes ``az.from_datatree(fit.inference_data)``. A function that counts every row once, as `az.loo` does, needs
