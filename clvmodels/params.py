@@ -3,11 +3,12 @@
 All fitting, approximating and sampling is done in a coordinate u on the real line, in time and money scaled by the data
 (mean T, mean spend): the unit of the data then never decides whether a fit converges or what a prior means. It is
 log(value - lower) for a parameter above a bound, the logit for one between two bounds, and the value itself for one
-without bounds.
+without bounds; a user's prior that ends somewhere is such a bound.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping
@@ -116,21 +117,34 @@ class Coordinates:
         """The unit of the coordinates' own value, in the user's units."""
         return self.scales[param.carries] if param.carries else 1.0
 
+    @functools.cached_property
+    def lines(self) -> tuple[Param, ...]:
+        """The parameters between the bounds that their priors leave them: a sampler then meets no border."""
+        return tuple(self._within_prior(param) for param in self.params)
+
+    def _within_prior(self, param: Param) -> Param:
+        prior = self.priors.get(param.name)
+        if prior is None or not hasattr(prior, "support"):
+            return param
+        least, most = (float(bound) / self.scale(param) for bound in prior.support())
+        least, most = max(param.lower, least), min(param.upper, most)
+        return param if least == -math.inf else dataclasses.replace(param, lower=least, upper=most)
+
     def to_values(self, u: NDArray) -> dict[str, NDArray]:
         """Parameters in the user's units, each (S, 1), from coordinates (S, k)."""
-        return {param.name: self.scale(param) * param.from_line(u[:, [i]]) for i, param in enumerate(self.params)}
+        return {param.name: self.scale(param) * param.from_line(u[:, [i]]) for i, param in enumerate(self.lines)}
 
     def to_u(self, values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         """Coordinates (S, k) from parameters in the user's units."""
         columns = [
-            param.to_line(np.ravel(np.asarray(values[param.name], float)) / self.scale(param)) for param in self.params
+            param.to_line(np.ravel(np.asarray(values[param.name], float)) / self.scale(param)) for param in self.lines
         ]
         return np.stack(columns, axis=-1)
 
     def start(self) -> NDArray[np.float64]:
         """Where a search begins (k,): at the median of the user's priors, and at 0 for the other parameters."""
         values = self.to_values(np.zeros((1, len(self.params))))
-        for param in self.params:
+        for param in self.lines:
             prior = self.priors.get(param.name)
             median = float(prior.ppf(0.5)) if prior is not None and hasattr(prior, "ppf") else math.nan
             if param.lower < median / self.scale(param) < param.upper:
@@ -162,7 +176,7 @@ class Coordinates:
         """
         total = np.zeros(len(u))
         values = self.to_values(u)
-        for i, param in enumerate(self.params):
+        for i, param in enumerate(self.lines):
             if param.name in self.priors:
                 total += np.asarray(self.priors[param.name].logpdf(values[param.name][:, 0]))
                 total += param.log_slope(u[:, i])
@@ -178,17 +192,17 @@ class Coordinates:
         if line is not None:
             values, slopes = np.where(line, u, values), np.where(line, 1.0, slopes)
         for i in between:
-            param, at = self.params[i], u[[i]]
+            param, at = self.lines[i], u[[i]]
             values[i], slopes[i] = param.from_line(at).item(), math.exp(param.log_slope(at).item())
         return scale * values, scale * slopes
 
     @functools.cached_property
     def _shape(self) -> tuple[NDArray, NDArray, NDArray | None, list[int]]:
         """Scales, lower bounds, which parameters have no bound (None if all have) and which have two."""
-        scale = np.array([self.scale(param) for param in self.params])
-        lower = np.array([param.lower for param in self.params])
+        scale = np.array([self.scale(param) for param in self.lines])
+        lower = np.array([param.lower for param in self.lines])
         line = lower == -math.inf
-        between = [i for i, param in enumerate(self.params) if param.upper < math.inf]
+        between = [i for i, param in enumerate(self.lines) if param.upper < math.inf]
         return scale, np.where(line, 0.0, lower), line if line.any() else None, between
 
     def log_prior_gradient(self, u: NDArray) -> tuple[float, NDArray[np.float64]]:
@@ -196,7 +210,7 @@ class Coordinates:
         by_default, given = self._given
         total, gradient = -0.5 * float(u @ (by_default * u)), -by_default * u
         for i, log_density in given:
-            param = self.params[i]
+            param = self.lines[i]
             near = u[i] + _AROUND
             density = np.ravel(log_density(self.scale(param) * param.from_line(near)))
             here, up, down, far_up, far_down = density + param.log_slope(near)
@@ -207,15 +221,15 @@ class Coordinates:
     @functools.cached_property
     def _given(self) -> tuple[NDArray, list[tuple[int, LogDensity]]]:
         """The precisions of the default priors, 0 for the others, and which the others are with their densities."""
-        given = [(i, _unchecked(self.priors[p.name])) for i, p in enumerate(self.params) if p.name in self.priors]
+        given = [(i, _unchecked(self.priors[p.name])) for i, p in enumerate(self.lines) if p.name in self.priors]
         precision = np.full(len(self.params), PRIOR_SD**-2)
         precision[[i for i, _ in given]] = 0.0
         return precision, given
 
     def standard_errors(self, u: NDArray, covariance: NDArray) -> NDArray[np.float64]:
         """Standard errors of the parameters in the user's units, by the delta method, at one point u (k,)."""
-        scales = np.array([self.scale(param) for param in self.params])
-        slopes = np.exp([param.log_slope(u[i]) for i, param in enumerate(self.params)])
+        scales = np.array([self.scale(param) for param in self.lines])
+        slopes = np.exp([param.log_slope(u[i]) for i, param in enumerate(self.lines)])
         return np.asarray(scales * slopes * np.sqrt(np.diag(covariance)))
 
 

@@ -17,6 +17,7 @@ import hashlib
 import inspect
 import io
 import json
+import math
 import platform
 import zipfile
 from collections.abc import Callable, Mapping
@@ -397,7 +398,7 @@ def _described_estimate(fit: Fit) -> dict[str, Any]:
         "method": fit.method,
         "log_likelihood": fit.log_likelihood,
         "optimum": optimum | {name: optimum[name].tolist() for name in ("u", "covariance")},
-        "sampling": fit.sampling,
+        "sampling": fit.sampling and {name: None if value != value else value for name, value in fit.sampling.items()},
         "chains": fit.chains,
         "sampling_problems": list(fit.sampling_problems),
     }
@@ -596,8 +597,10 @@ def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: b
 
 
 def _figure(sampling: dict[str, Any], name: str) -> float | str:
-    """What is said of the draws: a number, or the name of the sampler."""
-    return get_entry(sampling, name, str) if name == "engine" else get_number(sampling, name)
+    """What is said of the draws: a number, not a number where JSON has none, or the name of the sampler."""
+    if name == "engine":
+        return get_entry(sampling, name, str)
+    return math.nan if sampling[name] is None else get_number(sampling, name)
 
 
 def _restored_optimum(described: dict[str, Any], k: int) -> Optimum:

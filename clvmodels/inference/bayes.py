@@ -11,13 +11,12 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
-import os
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, TypedDict, get_args
 
 import numpy as np
@@ -74,7 +73,7 @@ class Settings:
         """The settings that belong to a method."""
         if unknown := given.keys() - Sampling.__annotations__.keys():
             raise TypeError(f"fit has no argument {min(unknown)!r}; it takes {', '.join(Sampling.__annotations__)}")
-        if method != "mcmc" and (idle := given.keys() - {"draws"}):
+        if method != "mcmc" and (idle := given.keys() - {"draws", "progress"}):
             raise ValueError(f"{min(idle)}= belongs to method='mcmc'; method is {method!r}")
         settings = cls(**given)
         check_draws(settings.draws)
@@ -88,7 +87,10 @@ class Settings:
             )
         if settings.sampler not in get_args(Sampler):
             raise ValueError(f"sampler must be 'auto', 'pymc' or 'nutpie'; got {settings.sampler!r}")
-        return settings
+        if not isinstance(settings.progress, bool):
+            raise ValueError(f"progress must be True or False; got {settings.progress!r}")
+        draws, tune, chains = int(settings.draws), int(settings.tune), int(settings.chains)  # JSON has no NumPy numbers
+        return replace(settings, draws=draws, tune=tune, chains=chains)
 
     @property
     def engine(self) -> Literal["pymc", "nutpie"]:
@@ -112,7 +114,7 @@ class Chains:
     engine: str
 
 
-class Density:
+class Whitened:
     """The log posterior of whitened coordinates z (k,), with its gradient; minus infinity where it is not a number."""
 
     def __init__(self, gradient: Gradient, coordinates: Coordinates, optimum: Optimum) -> None:
@@ -137,7 +139,7 @@ class Density:
         return -np.inf, np.zeros(len(z))
 
 
-def sample(density: Density, settings: Settings, rng: np.random.Generator) -> Chains:
+def sample(density: Whitened, settings: Settings, rng: np.random.Generator) -> Chains:
     """Draw from the density.
 
     Raises
@@ -153,7 +155,7 @@ def sample(density: Density, settings: Settings, rng: np.random.Generator) -> Ch
     return Chains(density.to_u(z), stats, engine)
 
 
-def _start(density: Density, rng: np.random.Generator) -> NDArray[np.float64]:
+def _start(density: Whitened, rng: np.random.Generator) -> NDArray[np.float64]:
     k = len(density.mode)
     for _ in range(_TRIES):
         z = _START_SD * rng.standard_normal(k)
@@ -166,7 +168,7 @@ def _start(density: Density, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _by_nutpie(
-    density: Density, settings: Settings, starts: list[NDArray], seed: int
+    density: Whitened, settings: Settings, starts: list[NDArray], seed: int
 ) -> tuple[NDArray[np.float64], dict[str, NDArray]]:
     import nutpie
     from nutpie.compiled_pyfunc import from_pyfunc
@@ -197,7 +199,7 @@ def _by_nutpie(
 
 
 def _by_pymc(
-    density: Density, settings: Settings, starts: list[NDArray], seed: int
+    density: Whitened, settings: Settings, starts: list[NDArray], seed: int
 ) -> tuple[NDArray[np.float64], dict[str, NDArray]]:
     with _quiet():
         import pymc
@@ -246,7 +248,7 @@ def _quiet() -> Iterator[None]:
 
 def _watched() -> bool:
     """Whether somebody looks: at a terminal, or a notebook."""
-    return sys.stderr.isatty() or ("ipykernel" in sys.modules and "PYTEST_CURRENT_TEST" not in os.environ)
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 def quality(chains: Chains, names: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -255,19 +257,20 @@ def quality(chains: Chains, names: Sequence[str]) -> tuple[dict[str, Any], tuple
         import arviz
     import xarray
 
-    u = xarray.Dataset({name: (("chain", "draw"), chains.u[..., i]) for i, name in enumerate(names)})
+    # By numbers: a covariate may be called chain or draw.
+    u = xarray.Dataset({f"u{i}": (("chain", "draw"), chains.u[..., i]) for i in range(len(names))})
     measured = {
         "r_hat": arviz.rhat(u),
         "ess_bulk": arviz.ess(u, method="bulk"),
         "ess_tail": arviz.ess(u, method="tail"),
     }
-    of = {kind: {name: float(found[name]) for name in names} for kind, found in measured.items()}
+    of = {kind: {name: float(found[f"u{i}"]) for i, name in enumerate(names)} for kind, found in measured.items()}
     number, size = chains.u.shape[:2]
     divergences, deepest = int(chains.stats["diverging"].sum()), int(chains.stats["reached_max_treedepth"].sum())
     told: dict[str, Any] = {
-        "r_hat": max(of["r_hat"].values()),
-        "ess_bulk": min(of["ess_bulk"].values()),
-        "ess_tail": min(of["ess_tail"].values()),
+        "r_hat": float(np.max([*of["r_hat"].values()])),
+        "ess_bulk": float(np.min([*of["ess_bulk"].values()])),
+        "ess_tail": float(np.min([*of["ess_tail"].values()])),
         "divergences": divergences,
         "max_treedepth": deepest,
         "engine": chains.engine,

@@ -59,7 +59,7 @@ def _variable(param: Param, coordinates: Coordinates) -> Any:
 
     prior, scale = coordinates.priors.get(param.name), coordinates.scale(param)
     if isinstance(prior, Prior):
-        return prior.to_pymc(param.name, param.lower, param.upper)
+        return prior.to_pymc(param.name, scale * param.lower, scale * param.upper)
     if prior is not None:
         return _own_density(param, prior, scale)
     if param.lower == -math.inf:

@@ -14,7 +14,7 @@ from clvmodels.draws import Parameters
 
 # Parameters in their declared order and the user's units -> log-likelihood of all customers, and its gradient; not a
 # number where the parameters are impossible.
-Density = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
+LogLikelihood = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
 
 # Draws of the parameters by name, each (S, 1) -> log-likelihood of all customers (S,), as the formula sums up to; where
 # the parameters are impossible whatever it gives.

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clvmodels.draws import Parameters
-from clvmodels.kernels import Density, Sums
+from clvmodels.kernels import LogLikelihood, Sums
 from clvmodels.kernels.rising import rising_sum, rising_sums
 
 _CELLS = 100_000  # draws times rows computed at once: as many as stay in a processor's cache
 
 
-def kernel(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> Density:
+def kernel(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> LogLikelihood:
     """Log-likelihood and gradient in r, alpha, a, b of distinct rows, each (U,)."""
     return beta_geometric(x, x, t_x, T, weights)
 
@@ -22,7 +22,7 @@ def sums(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> Sums:
     return beta_geometric_sums(x, x, t_x, T, weights)
 
 
-def beta_geometric(chances: NDArray, x: NDArray, t_x: NDArray, T: NDArray, weights: NDArray) -> Density:
+def beta_geometric(chances: NDArray, x: NDArray, t_x: NDArray, T: NDArray, weights: NDArray) -> LogLikelihood:
     """What `kernel` gives, with the number of chances to drop out, the last of them at t_x.
 
     Times and counts repeat, so their logarithms are taken once for each that there is; a row with a chance to drop out

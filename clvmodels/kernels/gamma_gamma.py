@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from clvmodels.kernels import Density
+from clvmodels.kernels import LogLikelihood
 
 
-def kernel(x: NDArray, m_x: NDArray, *, weights: NDArray) -> Density:
+def kernel(x: NDArray, m_x: NDArray, *, weights: NDArray) -> LogLikelihood:
     """Log-likelihood and gradient in p, q, v of distinct rows, each (U,).
 
     A row takes one logarithm: its gamma functions depend on x alone.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from numpy.typing import NDArray
 
-from clvmodels.kernels import Density, Sums
+from clvmodels.kernels import LogLikelihood, Sums
 from clvmodels.kernels.bgnbd import beta_geometric, beta_geometric_sums
 
 
-def kernel(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> Density:
+def kernel(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> LogLikelihood:
     """Log-likelihood and gradient in r, alpha, a, b of distinct rows, each (U,): BG/NBD's with one more chance."""
     return beta_geometric(x + 1, x, t_x, T, weights)
 

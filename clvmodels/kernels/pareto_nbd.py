@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from clvmodels.kernels import Density
+from clvmodels.kernels import LogLikelihood
 from clvmodels.kernels.hypergeometric import log_hypergeometric
 from clvmodels.kernels.rising import rising_sum
 
 
-def kernel(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> Density:
+def kernel(x: NDArray, t_x: NDArray, T: NDArray, *, weights: NDArray) -> LogLikelihood:
     """Log-likelihood and gradient in r, alpha, s, beta of distinct rows, each (U,).
 
     A customer's likelihood is the sum of an integral over (t_x, inf) and one over (T, inf); they are computed for each

@@ -172,7 +172,7 @@ class Model(Specification):
         method : {"ml", "map", "laplace", "mcmc"}
             Maximum likelihood; the mode of the posterior in log-parameters; or draws from that posterior. laplace:
             Student-t proposals around its mode, Pareto-smoothed importance weights, resampled. mcmc: the No-U-Turn
-            sampler, in several chains that must agree.
+            sampler, in several chains that must agree; they start around one mode.
         seed : int, optional
             Kept in the fit, so that its tables can be repeated; drawn if not given. mcmc draws others with another
             sampler.
@@ -294,7 +294,7 @@ class Model(Specification):
         elif method == "mcmc":
             names = [param.name for param in coordinates.params]
             gradient = bayes.gradient_of(type(self), names, rows.columns, rows.weights, self.kernel)
-            chains = bayes.sample(bayes.Density(gradient, coordinates, optimum), settings, rng)
+            chains = bayes.sample(bayes.Whitened(gradient, coordinates, optimum), settings, rng)
             found["sampling"], found["sampling_problems"] = bayes.quality(chains, names)
             u = chains.u.reshape(-1, len(names))
             found |= {"size": len(u), "chains": settings.chains, "sample_stats": chains.stats}

@@ -47,7 +47,8 @@ def test_ranks_are_uniform(name, sampler, replicates):
 
 def test_so_are_those_of_the_script():
     results = pd.read_csv(RESULTS)
-    assert {"BGNBD", "GammaGamma", "SBG"} <= set(results["problem"])
+    run = set(results[["method", "problem"]].itertuples(index=False, name=None))
+    assert set(itertools.product(["laplace", "mcmc"], ["BGNBD", "GammaGamma", "SBG"])) <= run
     assert (results["replicates"] >= 500).all()
     assert (results[CLASSES].sum(axis=1) + results["refused"] == results["replicates"]).all()
     assert (results["refused"] <= 0.01 * results["replicates"]).all()

@@ -72,11 +72,26 @@ def test_a_fit_warns_of_what_the_data_leave_open(method):
     assert "! " in repr(fit)
 
 
-def test_a_prior_with_borders_is_searched_inside_and_refused_at_its_border(cdnow):
+class Cliff:
+    """A density that ends somewhere and does not say where."""
+
+    def __init__(self, end):
+        self.end = end
+
+    def logpdf(self, x):
+        return np.where(np.asarray(x) > self.end, stats.gamma(2).logpdf(x), -np.inf)
+
+    def ppf(self, q):
+        return self.end + stats.gamma(2).ppf(q)
+
+
+def test_a_prior_with_borders_is_searched_inside_and_one_that_hides_them_is_refused_there(cdnow):
     inside = clv.BGNBD(priors={"r": stats.uniform(0.1, 0.5)}).fit(cdnow, method="map")
     assert inside.parameters.loc["r", "estimate"] == pytest.approx(0.243, abs=0.005)
+    beyond = clv.BGNBD(priors={"r": stats.uniform(0.3, 0.5)}).fit(cdnow, method="map")
+    assert 0.3 < beyond.parameters.loc["r", "estimate"] < 0.31
     with pytest.raises(clv.FitError, match=r"border of the support of a prior \(priors were given for r"):
-        clv.BGNBD(priors={"r": stats.uniform(0.3, 0.5)}).fit(cdnow, method="map")
+        clv.BGNBD(priors={"r": Cliff(0.3)}).fit(cdnow, method="map")
 
 
 def test_priors_that_the_user_gave_may_decide_without_a_warning():

@@ -11,7 +11,7 @@ import functools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from clvmodels.data.customers import MISSING
 from clvmodels.data.durations import Clock, Durations
 from clvmodels.draws import generator
 from clvmodels.errors import ConvergenceWarning, DataError, FitError, counted, examples, recorded
+from clvmodels.inference.bayes import Sampling
 from clvmodels.models.base import Method, Specification
 from clvmodels.models.fit import CONFIDENCE, Origin
 from clvmodels.models.rows import Rows
@@ -330,7 +331,7 @@ class Cox(Specification):
             )
         return number
 
-    def fit(self, data: Any, method: Method = "ml", seed: int | None = None, *, draws: int = 1000) -> CoxFit:
+    def fit(self, data: Any, method: Method = "ml", seed: int | None = None, **sampling: Unpack[Sampling]) -> CoxFit:
         """Estimate coefficients and baseline.
 
         Parameters
@@ -341,7 +342,7 @@ class Cox(Specification):
             The partial likelihood.
         seed : int, optional
             Kept in the fit, so that its tables can be repeated; drawn if not given.
-        draws : int
+        draws : int, default 1000
             Number of draws that intervals are made of: coefficients from their normal approximation and, given them,
             the baseline from a gamma process whose prior weighs nothing (Kalbfleisch 1978).
 
@@ -361,7 +362,7 @@ class Cox(Specification):
         """
         name = type(self).__name__
         data = survival_data(data, name, self.clock)
-        seed = check_how(name, method, seed, draws)
+        seed, draws = check_how(name, method, seed, sampling)
         columns = data.clock_columns(self.clock)
         time, event, entry = columns
         check_endings(columns, data, name, shape=False)

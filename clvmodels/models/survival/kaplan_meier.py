@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from clvmodels.data.durations import ENTRY, Clock, Durations, checked_durations
 from clvmodels.draws import check_interval, generator, summarise
 from clvmodels.errors import DataWarning, counted, examples
+from clvmodels.inference.bayes import Sampling
 from clvmodels.models.base import Method, Specification, check_kind
 from clvmodels.models.fit import CONFIDENCE, Origin
 from clvmodels.models.rows import Rows
@@ -204,7 +205,9 @@ class KaplanMeier(Specification):
     def __repr__(self) -> str:
         return f"KaplanMeier({'' if self.clock is None else f'clock={self.clock!r}'})"
 
-    def fit(self, data: Any, method: Method = "ml", seed: int | None = None, *, draws: int = 1000) -> KaplanMeierFit:
+    def fit(
+        self, data: Any, method: Method = "ml", seed: int | None = None, **sampling: Unpack[Sampling]
+    ) -> KaplanMeierFit:
         """Compute the curve.
 
         Parameters
@@ -214,7 +217,7 @@ class KaplanMeier(Specification):
             The curve is the maximum of the likelihood over all curves; there are no parameters to have priors.
         seed : int, optional
             Kept in the fit, so that its tables can be repeated; drawn if not given.
-        draws : int
+        draws : int, default 1000
             Number of draws of the curve that intervals are made of: at each time the share that leaves is
             Beta(events, at_risk - events), the posterior of a beta process whose prior weighs nothing (Hjort 1990).
 
@@ -231,7 +234,7 @@ class KaplanMeier(Specification):
             If the endings are those of one cause.
         """
         data, name = checked_durations(data), type(self).__name__
-        seed = check_how(name, method, seed, draws)
+        seed, draws = check_how(name, method, seed, sampling)
         clock = data.on_clock(self.clock, name)
         columns = data.clock_columns(clock)
         time, event, entry = columns

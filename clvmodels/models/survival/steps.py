@@ -16,8 +16,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from clvmodels.data.durations import Clock, Durations
-from clvmodels.draws import blocks, check_draws, check_interval, check_seed, new_seed, summarise
+from clvmodels.draws import blocks, check_interval, check_seed, new_seed, summarise
 from clvmodels.errors import examples
+from clvmodels.inference.bayes import Sampling, Settings
 from clvmodels.models.base import Method
 from clvmodels.models.fit import Origin
 from clvmodels.models.survival.base import survival_data
@@ -249,12 +250,12 @@ class StepFit(ContractFit):
         return frame
 
 
-def check_how(model: str, method: str, seed: int | None, draws: int) -> int:
-    """The seed, or a new one; refuses what a curve of steps cannot be fitted with."""
+def check_how(model: str, method: Method, seed: int | None, sampling: Sampling) -> tuple[int, int]:
+    """The seed, or a new one, and the number of draws; refuses what a curve of steps cannot be fitted with."""
     if method != "ml":
         raise ValueError(f"{model} is fitted by method 'ml' alone: it has no parameters with priors; got {method!r}")
-    check_draws(draws)
-    return new_seed() if seed is None else check_seed(seed)
+    draws = Settings.of(method, sampling).draws
+    return new_seed() if seed is None else check_seed(seed), draws
 
 
 def tenures(t: ArrayLike, least: float) -> Array:
