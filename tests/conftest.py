@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 import clvmodels as clv
 
@@ -99,16 +98,3 @@ def quietly(function, *args, **kwargs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return function(*args, **kwargs)
-
-
-class Cliff:
-    """A density that ends somewhere and does not say where."""
-
-    def __init__(self, end):
-        self.end = end
-
-    def logpdf(self, x):
-        return np.where(np.asarray(x) > self.end, stats.gamma(2).logpdf(x), -np.inf)
-
-    def ppf(self, q):
-        return self.end + stats.gamma(2).ppf(q)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Cliff, simulated_shop
+from conftest import simulated_shop
 from scipy import stats
 
 import clvmodels as clv
@@ -70,6 +70,19 @@ def test_a_fit_warns_of_what_the_data_leave_open(method):
         fit = clv.BGNBD().fit(clv.Summary(frame, "week"), method=method)
     assert fit.diagnostics["problems"]
     assert "! " in repr(fit)
+
+
+class Cliff:
+    """A density that ends somewhere and does not say where."""
+
+    def __init__(self, end):
+        self.end = end
+
+    def logpdf(self, x):
+        return np.where(np.asarray(x) > self.end, stats.gamma(2).logpdf(x), -np.inf)
+
+    def ppf(self, q):
+        return self.end + stats.gamma(2).ppf(q)
 
 
 def test_a_prior_with_borders_is_searched_inside_and_one_that_hides_them_is_refused_there(cdnow):

@@ -68,7 +68,7 @@ def densities(built, values):
 def log_posterior(model, rows, coordinates, values):
     """Our log density of the parameters themselves."""
     u = coordinates.to_u(values)
-    slopes = sum(param.log_slope(u[:, i]) for i, param in enumerate(coordinates.params))
+    slopes = sum(param.log_slope(u[:, i]) for i, param in enumerate(coordinates.lines))
     return model.target(rows, coordinates, prior=True)(u) - slopes
 
 
@@ -95,7 +95,7 @@ def test_covariates_have_coefficients_by_their_names():
     built = quietly(model.pymc_model, data)
     rows = quietly(model.fit_rows, data)
     coordinates = model.coordinates(rows)
-    names = [param.name for param in coordinates.params]
+    names = [param.name for param in coordinates.lines]
     assert [variable.name for variable in built.free_RVs] == names
     values = points(model.params, TRUTH[clv.Weibull]) | {name: rng.normal(0, 0.05, (4, 1)) for name in names[2:]}
     apart = densities(built, values) - log_posterior(model, rows, coordinates, values)
