@@ -259,11 +259,12 @@ def quality(chains: Chains, names: Sequence[str]) -> tuple[dict[str, Any], tuple
 
     # By numbers: a covariate may be called chain or draw.
     u = xarray.Dataset({f"u{i}": (("chain", "draw"), chains.u[..., i]) for i in range(len(names))})
-    measured = {
-        "r_hat": arviz.rhat(u),
-        "ess_bulk": arviz.ess(u, method="bulk"),
-        "ess_tail": arviz.ess(u, method="tail"),
-    }
+    with _quiet(), np.errstate(all="ignore"):  # chains that stand still have no variance: what comes of it is told
+        measured = {
+            "r_hat": arviz.rhat(u),
+            "ess_bulk": arviz.ess(u, method="bulk"),
+            "ess_tail": arviz.ess(u, method="tail"),
+        }
     of = {kind: {name: float(found[f"u{i}"]) for i, name in enumerate(names)} for kind, found in measured.items()}
     number, size = chains.u.shape[:2]
     divergences, deepest = int(chains.stats["diverging"].sum()), int(chains.stats["reached_max_treedepth"].sum())

@@ -191,7 +191,9 @@ def assert_same_posterior(ours, theirs):
 
 
 @pytest.mark.parametrize("model", [clv.BGNBD, clv.GammaGamma, clv.Weibull], ids=lambda model: model.__name__)
-def test_both_samplers_draw_what_laplace_draws(model, shop):
+def test_both_samplers_draw_what_laplace_draws(model):
+    # Of few customers the tail of Gamma-Gamma's p is so long that a chain's standard deviation says little.
+    shop = simulated_shop(6, 2000)
     data = simulated_contracts(clv.Weibull, TRUTH[clv.Weibull], seed=5) if model is clv.Weibull else shop
     laplace = quietly(model().fit, data, "laplace", seed=1, draws=4000)
     for sampler in SAMPLERS:
@@ -245,8 +247,8 @@ def test_few_effective_draws_are_told():
         for p in problems
     )
     assert any(p.startswith("few draws are effective for the ends of intervals: r (") for p in problems)
-    few = bayes.quality(made_chains(NORMAL[:, :100]), ["r", "alpha"])[1]
-    assert any("of 400, where 400 are needed; give more draws=" in problem for problem in few)
+    few = bayes.quality(made_chains(NORMAL[:, :70]), ["r", "alpha"])[1]
+    assert any("of 280, where 400 are needed; give more draws=" in problem for problem in few)
 
 
 def test_chains_that_stand_still_or_are_not_numbers_are_told():
@@ -418,8 +420,8 @@ def test_fits_in_threads_draw_the_same_and_leaves_loggers_and_filters_alone(shop
 
     def drawn(seed):
         fits = [
-            clv.Weibull().fit(data, "mcmc", seed=seed, **SHORT),
-            clv.GammaGamma().fit(shop, "mcmc", seed=1, **SHORT),
+            clv.Weibull().fit(data, "mcmc", seed=seed, draws=600, tune=300),
+            clv.GammaGamma().fit(shop, "mcmc", seed=1, draws=600, tune=300),
         ]
         return np.concatenate([fit.parameter_draws[fit.model.params[0].name] for fit in fits])
 
