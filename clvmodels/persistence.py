@@ -564,12 +564,13 @@ def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: b
         chains = get_whole(estimate, "chains", least=1) if "chains" in estimate else 1
         if sampling is None and saved_posterior is None:
             raise DataError("posterior in model.json is missing or of the wrong kind")
+        at = coordinates if estimate.get("method") != "ml" else dataclasses.replace(coordinates, priors={})
         with np.errstate(all="ignore"):  # what overflows is refused
-            drawn = coordinates.to_values(optimum.u[None])
+            drawn = at.to_values(optimum.u[None])
             if sampling is not None:
                 saved = parameter_draws(draws, _name(model), saved_names, size, chains)
                 drawn = dict(zip(names, saved.values(), strict=True))
-            _check_support(drawn, coordinates)
+            _check_support(drawn, at)
         method = get_entry(estimate, "method", str)
         if method not in METHODS:
             raise DataError(f"method in model.json is {method!r}, not one of {', '.join(METHODS)}")
@@ -580,7 +581,7 @@ def _restored_part(parts: dict[str, Any], model: Model, origin: Origin, draws: b
             size=size,
             parameter_draws=drawn,
             log_likelihood=get_number(estimate, "log_likelihood"),
-            coordinates=coordinates,
+            coordinates=at,
             optimum=optimum,
             sampling=sampling and {name: _figure(sampling, name) for name in sampling},
             chains=chains,

@@ -216,6 +216,8 @@ def why_no_prior(prior: Any, lower: float, upper: float) -> str | None:
     if not hasattr(prior, "logpdf"):
         return "has no logpdf; use one such as clvmodels.Prior('Gamma', alpha=2, beta=1) or scipy.stats.gamma(2)"
     if isinstance(prior, Prior | rv_frozen):
+        if np.shape(prior.support()) != (2,):
+            return "is several distributions: its parameters must be numbers, not arrays"
         if np.isnan(prior.support()).any():
             return "has parameters that it cannot have"
         inside = prior.cdf(upper) - prior.cdf(lower)

@@ -236,3 +236,9 @@ def test_a_fit_with_a_prior_by_name_does_not_load_pymc():
     )
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert run.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("shapes", [[2.0], [2.0, 3.0]])
+def test_a_prior_that_is_several_is_refused(shapes):
+    with pytest.raises(ValueError, match="the prior of 'r' is several distributions: its parameters must be numbers"):
+        clv.BGNBD(priors={"r": stats.gamma(shapes)})

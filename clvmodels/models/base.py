@@ -279,6 +279,8 @@ class Model(Specification):
     def _estimate(self, rows: Rows, method: Method, seed: int, settings: Settings) -> dict[str, Any]:
         """The fields of a fit that depend on the method."""
         coordinates = self.coordinates(rows)
+        if method == "ml":  # which knows of no priors, nor of where they end
+            coordinates = dataclasses.replace(coordinates, priors={})
         target = self.target(rows, coordinates, prior=method != "ml")
         start = coordinates.start() if target.prior else np.zeros(len(coordinates.params))
         optimum = likelihood.maximise(target, start)

@@ -9,6 +9,7 @@ Workflow, JRSS A 182(2), doi:10.1111/rssa.12378, for checks of the priors.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Iterable
@@ -65,7 +66,8 @@ def drawn(fit: Fit, of: Of, seed: int | None) -> Fit:
     if of != "prior":
         raise ValueError(f"of must be 'posterior' or 'prior'; got {of!r}")
     rng = generator(fit.seed if seed is None else check_seed(seed), "prior", type(fit.model).__name__)
-    return fit.with_draws(fit.coordinates.prior_draws(rng, fit.size))
+    coordinates = dataclasses.replace(fit.coordinates, priors=fit.model.priors)  # an ml fit was made without them
+    return fit.with_draws(coordinates.prior_draws(rng, fit.size))
 
 
 def data_sets(fit: Fit, least: int, most: int) -> int:

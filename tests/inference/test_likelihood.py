@@ -72,6 +72,14 @@ def test_a_fit_warns_of_what_the_data_leave_open(method):
     assert "! " in repr(fit)
 
 
+def test_maximum_likelihood_knows_nothing_of_priors_and_their_ends(cdnow):
+    plain = clv.BGNBD().fit(cdnow, seed=1)
+    beyond = clv.BGNBD(priors={"r": stats.uniform(0.3, 0.5)}).fit(cdnow, seed=1)
+    pd.testing.assert_frame_equal(beyond.parameters, plain.parameters)
+    assert beyond.posterior.parameter_draws["r"].min() > 0.3
+    assert beyond.predictive_check(of="prior").attrs["of"] == "prior"
+
+
 class Cliff:
     """A density that ends somewhere and does not say where."""
 
